@@ -1,0 +1,161 @@
+"""The Context: who asks, in which unit of work, and the few doors through which packages meet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, TypeVar, cast
+
+import pluggy
+from sqlalchemy import Connection, CursorResult, Executable
+from sqlalchemy.orm import Session
+
+from mallcore.errors import Denied, Unauthenticated
+from mallcore.kernel.events import AccessDenied, Event
+from mallcore.kernel.ports import EVERYWHERE, MALL, DatabaseBackend, Policy, Reach, SessionSource, Subject
+from mallcore.kernel.work import Work
+
+Port = TypeVar("Port")
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who asks. ``ref`` names it in grants and in the audit trail.
+
+    >>> Principal.user("ada").ref
+    'user:ada'
+    """
+
+    kind: str
+    id: str
+
+    @classmethod
+    def user(cls, id: str) -> Principal:
+        """A person the host has signed in."""
+        return cls("user", id)
+
+    @classmethod
+    def client(cls, id: str) -> Principal:
+        """A program the host has authenticated."""
+        return cls("client", id)
+
+    @classmethod
+    def system(cls, name: str = "system") -> Principal:
+        """The host itself: it may do everything. Never make one from what a request says."""
+        return cls("system", name)
+
+    @classmethod
+    def anonymous(cls) -> Principal:
+        """Nobody in particular: may do what was granted to ``anonymous:*``, by default nothing."""
+        return cls("anonymous", "*")
+
+    @property
+    def ref(self) -> str:
+        """``kind:id``."""
+        return f"{self.kind}:{self.id}"
+
+
+@dataclass(slots=True)
+class Services:
+    """What one mall gives to every Context; wired in `mallcore.mall`, and nowhere else."""
+
+    source: SessionSource
+    policy: Policy
+    hooks: pluggy.HookRelay
+    ports: dict[type, Any] = field(default_factory=dict)
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+
+class Context:
+    """One principal in one unit of work: the first argument of every operation."""
+
+    __slots__ = ("commanding", "operation", "principal", "replayed", "request_id", "services", "work")
+
+    def __init__(self, services: Services, principal: Principal, work: Work, request_id: str) -> None:
+        self.services = services
+        self.principal = principal
+        self.work = work
+        self.request_id = request_id
+        self.operation = ""
+        self.commanding = False
+        self.replayed = False
+        """Whether the last command was answered from its idempotency key."""
+
+    @property
+    def session(self) -> Session:
+        """The database session, opened now if it was not; within a command it is ready to write."""
+        if not self.commanding:
+            return self.work.session()
+        self.work.dirty = True
+        return self.work.write_session()
+
+    @property
+    def connection(self) -> Connection:
+        """The connection under the session, for SQL of one's own; prefer `execute`."""
+        return (self.work.write_session() if self.commanding else self.work.session()).connection()
+
+    def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[Any]:
+        """Run a Core statement in this unit of work; a change marks it, so that it can't be half applied."""
+        connection = self.connection
+        if getattr(statement, "is_dml", False):
+            self.work.dirty = True
+        return connection.execute(statement, parameters)
+
+    @property
+    def backend(self) -> DatabaseBackend:
+        """What differs between database engines."""
+        return self.services.source.backend
+
+    @property
+    def hooks(self) -> pluggy.HookRelay:
+        """The mall's hooks, to call."""
+        return self.services.hooks
+
+    def port(self, kind: type[Port]) -> Port:
+        """The mall's one object that fulfils this Protocol or class."""
+        return cast(Port, self.services.ports[kind])
+
+    def now(self) -> datetime:
+        """The time, aware and in UTC."""
+        return self.services.clock()
+
+    def record(self, event: Event) -> None:
+        """Tell listeners in this transaction now, and everybody after the outermost commit."""
+        self.services.hooks.event_recorded(ctx=self, event=event)
+        self.work.on_commit(lambda: _announce(self.services.hooks, event))
+
+    def reach(self, permission: str) -> Reach:
+        """Where the principal holds the permission."""
+        if self.principal.kind == "system":
+            return EVERYWHERE
+        return self.services.policy.reach(self.principal, permission)
+
+    def may(self, permission: str, subject: Subject = MALL) -> bool:
+        """Whether the principal may do this here."""
+        return self.reach(permission).covers(subject)
+
+    def require(self, permission: str, subject: Subject = MALL) -> None:
+        """Refuse, and put the refusal on record, unless the principal may do this here."""
+        if not self.may(permission, subject):
+            self.refuse(permission, subject)
+
+    def refuse(self, permission: str, subject: Subject = MALL, **details: Any) -> None:
+        """Raise `Denied` (or `Unauthenticated`), and remember it for the audit trail."""
+        self.work.denials.append(
+            AccessDenied(
+                subject=subject.nodes[0] if subject.nodes else subject.channel_id or subject.unit_id or "mall",
+                unit_id=subject.unit_id,
+                channel_id=subject.channel_id,
+                operation=self.operation,
+                permission=permission,
+                details=details,
+            )
+        )
+        if self.principal.kind == "anonymous":
+            raise Unauthenticated()
+        raise Denied(principal=self.principal.ref, permission=permission)
+
+
+def _announce(hooks: pluggy.HookRelay, event: Event) -> None:
+    hooks.event_committed(event=event)

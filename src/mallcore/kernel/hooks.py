@@ -1,0 +1,46 @@
+"""Broadcast hooks every package may listen to, and how a mall builds its one pluggy manager.
+
+Hooks are synchronous. ``event_recorded`` runs inside the transaction, ``event_committed`` after the outermost commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+from mallcore.kernel.events import Event
+
+if TYPE_CHECKING:
+    from mallcore.kernel.context import Context
+
+hookspec = pluggy.HookspecMarker("mallcore")
+hookimpl = pluggy.HookimplMarker("mallcore")
+
+
+class KernelHooks:
+    """The hooks that belong to no domain."""
+
+    @hookspec
+    def event_recorded(self, ctx: Context, event: Event) -> None:
+        """Tell: something happened, in this transaction; what a listener writes commits or rolls back with it."""
+
+    @hookspec
+    def event_committed(self, event: Event) -> None:
+        """Tell: something happened and is committed; a listener can't undo it, and must not raise."""
+
+
+def manager(specifications: Iterable[object], plugins: Iterable[object]) -> pluggy.PluginManager:
+    """A manager of its own for one mall; a plug-in with a misspelt hook is refused by name."""
+    built = pluggy.PluginManager("mallcore")
+    for specification in specifications:
+        built.add_hookspecs(specification)
+    for plugin in plugins:
+        built.register(plugin, name=_name(plugin))
+    built.check_pending()
+    return built
+
+
+def _name(plugin: Any) -> str:
+    return str(getattr(plugin, "__name__", None) or f"{type(plugin).__module__}.{type(plugin).__name__}")

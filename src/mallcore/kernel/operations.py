@@ -1,0 +1,275 @@
+"""Operations: one public capability each, and the one pipeline they all go through.
+
+validate → authorize → idempotency → the function itself → errors in the mall's words. An operation is a plain function
+whose first argument is a `Context`; everything else is given by keyword. Its REST face is declared beside it.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, cast, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
+from sqlalchemy import Insert, delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import SQLAlchemyError
+
+from mallcore.errors import IdempotencyMismatch, InvalidInput, MallError, NotFound
+from mallcore.kernel.context import Context
+from mallcore.kernel.ports import MALL, Subject
+from mallcore.kernel.tables import idempotency
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Resolver = Callable[[Context, Mapping[str, Any]], "Subject | Iterable[Subject]"]
+Kind = Literal["query", "command", "stream"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """How an operation is reached over HTTP. ``{names}`` in the path are parameters of the operation.
+
+    ``raw`` names the parameter that takes the whole body as bytes; the others then come from the query string.
+    """
+
+    method: str
+    path: str
+    status: int = 200
+    raw: str | None = None
+
+
+def anywhere(ctx: Context, given: Mapping[str, Any]) -> tuple[Subject, ...]:
+    """Subject of operations that show each caller only what it may see: any grant of the permission opens them."""
+    return ()
+
+
+def whole_mall(ctx: Context, given: Mapping[str, Any]) -> Subject:
+    """Subject of operations about the mall as a whole."""
+    return MALL
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What is known of one operation: name, permission, input, output, errors, faces."""
+
+    name: str
+    kind: Kind
+    function: Callable[..., Any]
+    permission: str | None
+    subject: Resolver
+    errors: tuple[type[MallError], ...]
+    rest: Rest | None
+    output_type: Any = None
+
+    @functools.cached_property
+    def hints(self) -> dict[str, Any]:
+        """The resolved annotations of the function."""
+        return get_type_hints(self.function, include_extras=True)
+
+    @functools.cached_property
+    def input(self) -> type[BaseModel]:
+        """The parameters after the Context, as a pydantic model that refuses anything else."""
+        hints = self.hints
+        parameters = list(inspect.signature(self.function).parameters.values())[1:]
+        fields: dict[str, Any] = {
+            p.name: (hints[p.name], ... if p.default is inspect.Parameter.empty else p.default) for p in parameters
+        }
+        title = "".join(part.title() for part in self.name.replace(".", "_").split("_"))
+        return create_model(f"{title}Input", __config__=_STRICT_INPUT, **fields)
+
+    @functools.cached_property
+    def output(self) -> TypeAdapter[Any]:
+        """The shape of the result."""
+        return TypeAdapter(self.output_type if self.output_type is not None else self.hints["return"])
+
+    @property
+    def parameters(self) -> Iterable[str]:
+        """The names of the parameters after the Context."""
+        return self.input.model_fields
+
+    @property
+    def summary(self) -> str:
+        """The first line of the docstring."""
+        return self.description.split("\n", 1)[0]
+
+    @property
+    def description(self) -> str:
+        """The docstring."""
+        return inspect.getdoc(self.function) or ""
+
+    def accept(self, arguments: Mapping[str, Any]) -> BaseModel:
+        """The arguments, checked and converted; `InvalidInput` names each that is wrong."""
+        try:
+            return self.input.model_validate(arguments)
+        except ValidationError as error:
+            raise _invalid(error) from None
+
+
+_STRICT_INPUT = ConfigDict(extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True)
+
+
+def _invalid(error: ValidationError) -> InvalidInput:
+    problems = [
+        {"field": ".".join(map(str, one["loc"])) or "input", "reason": one["msg"]}
+        for one in error.errors(include_url=False, include_input=False, include_context=False)[:20]
+    ]
+    return InvalidInput(field=problems[0]["field"], reason=problems[0]["reason"], problems=problems)
+
+
+def operation(
+    *,
+    permission: str | None,
+    kind: Kind = "query",
+    subject: Resolver = whole_mall,
+    errors: tuple[type[MallError], ...] = (),
+    rest: Rest | None = None,
+    name: str | None = None,
+    output: Any = None,
+) -> Callable[[Callable[Concatenate[Context, P], T]], Callable[Concatenate[Context, P], T]]:
+    """Make a function an operation: it then checks its input and its caller before it runs.
+
+    ``permission`` is what the caller needs (``None``: open to everybody, on purpose); ``subject`` tells, from the
+    Context and the checked arguments, what the call is about. A ``command`` writes; a ``query`` does not.
+    """
+
+    def decorate(function: Callable[Concatenate[Context, P], T]) -> Callable[Concatenate[Context, P], T]:
+        known = Operation(name or _name(function), kind, function, permission, subject, errors, rest, output)
+
+        @functools.wraps(function)
+        def call(ctx: Context, *args: P.args, **kwargs: P.kwargs) -> T:
+            if args:
+                raise TypeError(f"{known.name} takes its arguments by keyword")
+            return cast(T, run(known, ctx, kwargs))
+
+        call.operation = known  # type: ignore[attr-defined]
+        return call
+
+    return decorate
+
+
+def _name(function: Callable[..., Any]) -> str:
+    package = function.__module__.removeprefix("mallcore.").split(".operations")[0]
+    return f"{package}.{function.__name__}"
+
+
+def run(known: Operation, ctx: Context, arguments: Mapping[str, Any]) -> Any:
+    """Take one call through the pipeline."""
+    ctx.work.refuse_if_spoiled()
+    outer, ctx.operation = ctx.operation, known.name
+    try:
+        given = known.accept(arguments)
+        authorize(known, ctx, given.__dict__)
+        if known.kind == "command":
+            return _command(known, ctx, given)
+        return known.function(ctx, **given.__dict__)
+    except SQLAlchemyError as error:
+        raise _translated(ctx, error) from error
+    finally:
+        ctx.operation = outer
+
+
+def authorize(known: Operation, ctx: Context, given: Mapping[str, Any]) -> None:
+    """Refuse the call unless its caller holds the permission for everything it is about."""
+    if known.permission is None:
+        return
+    reach = ctx.reach(known.permission)
+    if reach.everywhere:
+        return
+    if not reach:
+        ctx.refuse(known.permission)
+    try:
+        about = known.subject(ctx, given)
+    except NotFound:
+        # Whoever may not look everywhere learns nothing about what exists: unknown and foreign are refused alike.
+        return ctx.refuse(known.permission)
+    for subject in (about,) if isinstance(about, Subject) else about:
+        if not reach.covers(subject):
+            ctx.refuse(known.permission, subject)
+
+
+def _command(known: Operation, ctx: Context, given: BaseModel) -> Any:
+    outer, ctx.commanding = ctx.commanding, True
+    try:
+        key = getattr(given, "idempotency_key", None)
+        if key is None:
+            return known.function(ctx, **given.__dict__)
+        return _once(known, ctx, given, key)
+    except BaseException:
+        ctx.work.spoiled = ctx.work.spoiled or ctx.work.dirty
+        raise
+    finally:
+        ctx.commanding = outer
+
+
+def _translated(ctx: Context, error: SQLAlchemyError) -> Exception:
+    ctx.work.spoiled = True
+    return ctx.backend.translate(error) or error
+
+
+def _once(known: Operation, ctx: Context, given: BaseModel, key: str) -> Any:
+    """Run the command, or answer what it answered the first time it came with this key."""
+    fingerprint = _fingerprint(known, given)
+    row = {"principal": ctx.principal.ref, "key": key, "fingerprint": fingerprint, "at": ctx.now()}
+    if not _claim(ctx, row):
+        return _replay(known, ctx, key, fingerprint)
+    result = known.function(ctx, **given.__dict__)
+    mine = (idempotency.c.principal == row["principal"], idempotency.c.key == key)
+    ctx.execute(update(idempotency).where(*mine).values(result=known.output.dump_json(result).decode()))
+    return result
+
+
+def _claim(ctx: Context, row: dict[str, Any]) -> bool:
+    """Whether the key was free; a second caller with the same key waits here for the first one's commit."""
+    dialect: Any = postgresql if ctx.backend.name == "postgres" else sqlite
+    statement: Insert = dialect.insert(idempotency).values(row).on_conflict_do_nothing()
+    dirty = ctx.work.dirty
+    claimed = ctx.execute(statement).rowcount == 1
+    ctx.work.dirty = dirty or claimed
+    return claimed
+
+
+def _replay(known: Operation, ctx: Context, key: str, fingerprint: str) -> Any:
+    mine = (idempotency.c.principal == ctx.principal.ref, idempotency.c.key == key)
+    earlier = ctx.execute(select(idempotency.c.fingerprint, idempotency.c.result).where(*mine)).one()
+    if earlier.fingerprint != fingerprint:
+        raise IdempotencyMismatch(key=key)
+    ctx.replayed = True
+    return known.output.validate_json(earlier.result)
+
+
+def _fingerprint(known: Operation, given: BaseModel) -> str:
+    text = given.model_dump_json(exclude={"idempotency_key"})
+    return hashlib.sha256(f"{known.name}\n{text}".encode()).hexdigest()
+
+
+def forget_old_keys(ctx: Context, days: int) -> int:
+    """Drop idempotency keys older than this; returns how many. Part of the scheduler's housekeeping."""
+    return ctx.execute(delete(idempotency).where(idempotency.c.at < ctx.now() - timedelta(days=days))).rowcount
+
+
+class Catalogue(Mapping[str, Operation]):
+    """The operations of one mall by name; immutable, so that everything derived from it can be cached on it."""
+
+    def __init__(self, operations: Iterable[Operation]) -> None:
+        self._operations = {one.name: one for one in sorted(operations, key=lambda one: one.name)}
+
+    @classmethod
+    def of(cls, *packages: Any) -> Catalogue:
+        """All operations among the public names of the packages."""
+        names = ((package, name) for package in packages for name in package.__all__)
+        found = (getattr(getattr(package, name), "operation", None) for package, name in names)
+        return cls(one for one in found if isinstance(one, Operation))
+
+    def __getitem__(self, name: str) -> Operation:
+        return self._operations[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._operations)
+
+    def __len__(self) -> int:
+        return len(self._operations)

@@ -1,0 +1,119 @@
+"""What the kernel asks of the rest of the house, as Protocols: the database's dialect, and who may do what."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.orm import Session
+
+from mallcore.errors import MallError
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a call is about, as access decisions see it.
+
+    ``nodes`` holds a node and everything above it: a grant on any of them covers the call.
+    """
+
+    unit_id: str | None = None
+    channel_id: str | None = None
+    nodes: tuple[str, ...] = ()
+
+
+MALL = Subject()
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Where a principal holds one permission: everywhere, or in these units, channels and subtrees."""
+
+    everywhere: bool = False
+    units: frozenset[str] = frozenset()
+    channels: frozenset[str] = frozenset()
+    nodes: frozenset[str] = frozenset()
+
+    def __bool__(self) -> bool:
+        return self.everywhere or bool(self.units or self.channels or self.nodes)
+
+    def covers(self, subject: Subject) -> bool:
+        """Whether a call about the subject is within reach.
+
+        >>> Reach(units=frozenset({"unt_1"})).covers(Subject(unit_id="unt_1", channel_id="chn_1"))
+        True
+        """
+        return (
+            self.everywhere
+            or subject.channel_id in self.channels
+            or subject.unit_id in self.units
+            or not self.nodes.isdisjoint(subject.nodes)
+        )
+
+
+NOWHERE = Reach()
+EVERYWHERE = Reach(everywhere=True)
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """Decides who may do what; a host may bring its own engine."""
+
+    def reach(self, principal: Any, permission: str) -> Reach:
+        """Where the principal holds the permission. Called on every operation: answer from memory."""
+        ...
+
+
+@runtime_checkable
+class DatabaseBackend(Protocol):
+    """What differs between database engines, so that nothing else needs to ask which one it is."""
+
+    name: str
+    write_options: dict[str, Any]
+    """Execution options of a connection that is about to write."""
+    serial_writes: bool
+    """Whether only one transaction can write at a time."""
+
+    def prepare(self, engine: Engine) -> None:
+        """Set up an engine that mallcore opened (never one of the host's)."""
+        ...
+
+    def translate(self, error: Exception) -> MallError | None:
+        """The mall's word for a driver's error, or nothing when it has none."""
+        ...
+
+    def create_partitions(self, connection: Connection, tables: Iterable[str], channel_id: str) -> None:
+        """Make room for a new channel, inside the transaction that creates it."""
+        ...
+
+    def bulk_insert(self, connection: Connection, table: Any, rows: list[tuple[Any, ...]]) -> None:
+        """Insert many rows, given in the order of the table's columns, the fastest way the driver has."""
+        ...
+
+    def announce(self, connection: Connection, payload: str) -> None:
+        """Tell the other processes, on commit of this transaction."""
+        ...
+
+    def listen(self, engine: Engine, heard: Callable[[str | None], None], stop: threading.Event) -> None:
+        """Block and report announcements until stopped; raise when the bus is lost.
+
+        ``heard(None)`` means: something may have changed, look for yourself.
+        """
+        ...
+
+
+class SessionSource(Protocol):
+    """Opens database sessions; the mall has one, a test may have another."""
+
+    backend: DatabaseBackend
+
+    def open(self) -> Session:
+        """A new session that nobody else uses."""
+        ...
+
+    def begin_write(self, session: Session) -> Callable[[], None]:
+        """Make the session's next transaction a writing one; returns what to call when it is over."""
+        ...

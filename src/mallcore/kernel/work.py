@@ -1,0 +1,176 @@
+"""The unit of work: one transaction, opened when first needed, and what follows its outermost commit.
+
+`OwnWork` has a session of its own. `JoinedWork` lives inside a host's session, behind a SAVEPOINT; what it announces
+waits until the host's outermost transaction has committed, and is forgotten when any transaction around it rolls back.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy.orm import Session, SessionTransaction
+
+from mallcore.errors import SpoiledWork
+from mallcore.kernel.events import AccessDenied
+from mallcore.kernel.host import HostTransactions
+from mallcore.kernel.ports import SessionSource
+
+Callback = Callable[[], None]
+
+
+class MemoryOnly(Exception):
+    """Raised when an operation that was asked to answer from memory needs the database."""
+
+
+class Work(ABC):
+    """What both kinds share: the write that failed half-way, uncommitted state, and what happens afterwards."""
+
+    def __init__(self) -> None:
+        self.spoiled = False
+        self.dirty = False
+        """Whether a row was written: from then on a failing operation spoils the unit of work."""
+        self.denials: list[AccessDenied] = []
+        self.local: dict[Any, Any] = {}
+        """Uncommitted state by key, seen only by this transaction (for example a channel's new tree)."""
+        self._committed: list[Callback] = []
+        self._rolled_back: list[Callback] = []
+
+    @abstractmethod
+    def session(self) -> Session:
+        """The session, for reading."""
+
+    @abstractmethod
+    def write_session(self) -> Session:
+        """The session, for reading and writing in one transaction."""
+
+    @abstractmethod
+    def commit(self) -> None:
+        """Keep what was done; a spoiled unit of work is rolled back and raises."""
+
+    @abstractmethod
+    def rollback(self) -> None:
+        """Undo what was done here."""
+
+    def on_commit(self, callback: Callback) -> None:
+        """Call this after the outermost commit; it must not raise."""
+        self._committed.append(callback)
+
+    def on_rollback(self, callback: Callback) -> None:
+        """Call this when what was written here is rolled back."""
+        self._rolled_back.append(callback)
+
+    def refuse_if_spoiled(self) -> None:
+        """Raise `SpoiledWork` when only a rollback is left."""
+        if self.spoiled:
+            raise SpoiledWork()
+
+
+class MemoryWork(Work):
+    """Answers from memory or not at all: an event loop can use it without ever being blocked."""
+
+    def session(self) -> Session:
+        raise MemoryOnly()
+
+    def write_session(self) -> Session:
+        raise MemoryOnly()
+
+    def commit(self) -> None:
+        """Nothing was written."""
+
+    def rollback(self) -> None:
+        """Nothing was written."""
+
+
+class OwnWork(Work):
+    """A unit of work with its own session and transaction."""
+
+    def __init__(self, source: SessionSource) -> None:
+        super().__init__()
+        self._source = source
+        self._session: Session | None = None
+        self._release: Callback | None = None
+
+    def session(self) -> Session:
+        if self._session is None:
+            self._session = self._source.open()
+        return self._session
+
+    def write_session(self) -> Session:
+        session = self.session()
+        if self._release is None:
+            # Nothing is written yet, so a reading transaction can end here: SQLite can't turn it into a writing one safely.
+            session.rollback()
+            self._release = self._source.begin_write(session)
+        return session
+
+    def commit(self) -> None:
+        try:
+            self.refuse_if_spoiled()
+            if self._session is not None and self._release is not None:
+                self._session.commit()
+        except BaseException:
+            self.rollback()
+            raise
+        self._close()
+        _call_all(self._committed)
+
+    def rollback(self) -> None:
+        self._close()
+        _call_all(self._rolled_back)
+
+    def _close(self) -> None:
+        try:
+            if self._session is not None:
+                self._session.close()
+        finally:
+            if self._release is not None:
+                self._release()
+                self._release = None
+
+
+class JoinedWork(Work):
+    """A unit of work inside a host's session: its rows and announcements share the fate of the host's transaction."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self._session = session
+        self._host = HostTransactions.of(session)
+        self.local = self._host.local
+        self._savepoint: SessionTransaction | None = None
+
+    def session(self) -> Session:
+        return self._session
+
+    def write_session(self) -> Session:
+        if self._savepoint is None:
+            self._savepoint = self._session.begin_nested()
+        return self._session
+
+    def commit(self) -> None:
+        try:
+            self.refuse_if_spoiled()
+            if self._savepoint is not None:
+                self._savepoint.commit()
+        except BaseException:
+            self.rollback()
+            raise
+        self._host.follow(self._committed, self._rolled_back)
+
+    def rollback(self) -> None:
+        try:
+            if self._savepoint is not None and self._savepoint.is_active:
+                self._savepoint.rollback()
+        finally:
+            _call_all(self._rolled_back)
+
+    def after_host(self, callback: Callback) -> None:
+        """Call this when the host's transaction is over, however it ends (at once when there is none)."""
+        self._host.follow([callback], [callback])
+
+
+def _call_all(callbacks: list[Callback]) -> None:
+    waiting, callbacks[:] = list(callbacks), []
+    for callback in waiting:
+        callback()
