@@ -9,8 +9,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import pluggy
+from sqlalchemy import Engine
 
 from mallcore.kernel.events import Event
+from mallcore.kernel.ports import DatabaseBackend
 
 if TYPE_CHECKING:
     from mallcore.kernel.context import Context
@@ -21,6 +23,10 @@ hookimpl = pluggy.HookimplMarker("mallcore")
 
 class KernelHooks:
     """The hooks that belong to no domain."""
+
+    @hookspec(firstresult=True)
+    def database_backend(self, engine: Engine, busy_seconds: float) -> DatabaseBackend | None:
+        """Provide: what the mall needs to know of the engine's database, or nothing if it is another's."""
 
     @hookspec
     def event_recorded(self, ctx: Context, event: Event) -> None:

@@ -194,6 +194,10 @@ def authorize(known: Operation, ctx: Context, given: Mapping[str, Any]) -> None:
 
 def _command(known: Operation, ctx: Context, given: BaseModel) -> Any:
     outer, ctx.commanding = ctx.commanding, True
+    before, ctx.work.dirty = (
+        ctx.work.dirty,
+        False,
+    )  # what earlier operations wrote is whole; only this one can be half done
     try:
         key = getattr(given, "idempotency_key", None)
         if key is None:
@@ -204,6 +208,7 @@ def _command(known: Operation, ctx: Context, given: BaseModel) -> Any:
         raise
     finally:
         ctx.commanding = outer
+        ctx.work.dirty = ctx.work.dirty or before
 
 
 def _translated(ctx: Context, error: SQLAlchemyError) -> Exception:

@@ -16,7 +16,9 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 Limit = Annotated[int, Field(ge=1, le=200, description="How many items a page holds at most.")]
-Cursor = Annotated[str | None, Field(max_length=500, description="The `next` of the page before; nothing for the first.")]
+Cursor = Annotated[
+    str | None, Field(max_length=500, description="The `next` of the page before; nothing for the first.")
+]
 
 
 class Page(BaseModel, Generic[T]):

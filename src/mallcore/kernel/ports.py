@@ -93,6 +93,10 @@ class DatabaseBackend(Protocol):
         """Insert many rows, given in the order of the table's columns, the fastest way the driver has."""
         ...
 
+    def among(self, column: Any, values: list[str]) -> Any:
+        """The condition that a column is one of many values, however many there are."""
+        ...
+
     def announce(self, connection: Connection, payload: str) -> None:
         """Tell the other processes, on commit of this transaction."""
         ...

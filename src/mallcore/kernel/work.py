@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
+from sqlalchemy import Connection
 from sqlalchemy.orm import Session, SessionTransaction
 
 from mallcore.errors import SpoiledWork
@@ -31,6 +32,8 @@ class Work(ABC):
         self.spoiled = False
         self.dirty = False
         """Whether a row was written: from then on a failing operation spoils the unit of work."""
+        self.private = False
+        """Whether reads may show rows of a host's transaction that can still be rolled back: they are never shared."""
         self.denials: list[AccessDenied] = []
         self.local: dict[Any, Any] = {}
         """Uncommitted state by key, seen only by this transaction (for example a channel's new tree)."""
@@ -138,6 +141,7 @@ class JoinedWork(Work):
         self._session = session
         self._host = HostTransactions.of(session)
         self.local = self._host.local
+        self.private = isinstance(session.bind, Connection)
         self._savepoint: SessionTransaction | None = None
 
     def session(self) -> Session:

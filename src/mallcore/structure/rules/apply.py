@@ -45,7 +45,7 @@ from mallcore.structure.rules.nodes import (
     checked_translations,
 )
 from mallcore.structure.rules.tree import Tree
-from mallcore.structure.rules.workbench import Evolution, Workbench, external_ids
+from mallcore.structure.rules.workbench import Evolution, Workbench
 
 MAX_EXTERNAL_ID = 200
 
@@ -116,7 +116,9 @@ def _create(bench: Workbench, edit: Create) -> None:
 
 def checked(node: Node) -> Node:
     """The node with every field checked and frozen."""
-    if node.external_id is not None and not (0 < len(node.external_id) <= MAX_EXTERNAL_ID and node.external_id.isprintable()):
+    if node.external_id is not None and not (
+        0 < len(node.external_id) <= MAX_EXTERNAL_ID and node.external_id.isprintable()
+    ):
         raise InvalidInput(field="external_id", reason=f"it needs 1 to {MAX_EXTERNAL_ID} printable characters")
     return node._replace(
         name=checked_name(node.name),
@@ -210,16 +212,13 @@ def _put(bench: Workbench, edit: Put) -> None:
 
 def _check_external_ids(bench: Workbench, edit: Put, wanted: Mapping[str, Node | None]) -> None:
     seen: dict[str, str] = {}
-    named = [node for node in edit.nodes if node.external_id is not None]
-    index = external_ids(bench.tree) if named else None
-    for node in named:
-        external = node.external_id or ""
-        owner = bench.external[external] if external in bench.external else index and index.get(external)
-        if owner is not None and owner in wanted:
-            owner = None  # it gives its id up, or is among `named` and seen below
-        owner = seen.setdefault(external, node.id) if owner is None else owner
-        if owner != node.id:
-            raise DuplicateExternalId(external_id=external, node=owner)
+    for node in edit.nodes:
+        if node.external_id is not None:
+            owner = bench.owner(node.external_id)
+            if owner is None or owner in wanted:  # it gives the id up, or is among these nodes and seen here
+                owner = seen.setdefault(node.external_id, node.id)
+            if owner != node.id:
+                raise DuplicateExternalId(external_id=node.external_id, node=owner)
 
 
 def _check_whole(bench: Workbench, edit: Put) -> None:

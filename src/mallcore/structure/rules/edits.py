@@ -189,5 +189,3 @@ def touched(edit: Edit) -> tuple[str, ...]:
             return tuple(node.id for node in nodes) + removed
         case _:
             return (edit.id,)
-
-

@@ -52,4 +52,3 @@ def first_broken(records: Iterable[Record], parent: str = "", first: int = 0) ->
             return record.number, "its digest does not match its content and its parent"
         parent, expected = record.digest, expected + 1
     return None
-

@@ -225,4 +225,6 @@ def _check_condition(rule: Rule, condition: Condition) -> None:
         raise InvalidInput(field="rules", reason=f"a {rule.kind} rule compares by {condition.op!r}; known: {OPERATORS}")
     values = condition.value if isinstance(condition.value, tuple) else (condition.value,)
     if len(values) > 1000 or not all(value is None or isinstance(value, (str, int, float, bool)) for value in values):
-        raise InvalidInput(field="rules", reason=f"a {rule.kind} rule compares with texts, numbers, or up to 1000 of them")
+        raise InvalidInput(
+            field="rules", reason=f"a {rule.kind} rule compares with texts, numbers, or up to 1000 of them"
+        )

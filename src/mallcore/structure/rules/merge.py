@@ -87,7 +87,7 @@ def _merge_node(base: Node | None, ours: Node | None, head: Node | None, side: S
 def _merge_removal(base: Node | None, head: Node | None, side: Side | None) -> tuple[Any, _Found]:
     if head is None or side == "theirs":
         return None, []
-    if head == base or side == "ours" or base is not None and head._replace(position=base.position) == base:
+    if head == base or side == "ours" or (base is not None and head._replace(position=base.position) == base):
         return _GONE, []
     return None, [("removed", None, None, None, "the draft removes what was changed since")]
 

@@ -143,7 +143,9 @@ def checked_attributes(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _check_json(value: Any, levels: int, budget: list[int]) -> None:
     if levels < 0:
-        raise LimitExceeded(what="the nesting of the attributes", actual=MAX_ATTRIBUTE_NESTING + 1, limit=MAX_ATTRIBUTE_NESTING)
+        raise LimitExceeded(
+            what="the nesting of the attributes", actual=MAX_ATTRIBUTE_NESTING + 1, limit=MAX_ATTRIBUTE_NESTING
+        )
     budget[0] -= len(value) if isinstance(value, str) else 8
     if budget[0] < 0:
         raise LimitExceeded(what="the size of the attributes", actual=MAX_TEXT - budget[0], limit=MAX_TEXT)

@@ -7,12 +7,14 @@ an edit of a million nodes costs some ten microseconds and an old tree stays as 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 from mallcore.errors import UnknownNode
 from mallcore.structure.rules.nodes import Node
 
 V = TypeVar("V")
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Buckets(Mapping[str, V], Generic[V]):
@@ -110,20 +112,29 @@ class Tree:
     derived from this very revision (rendered bytes, indexes) and goes with it.
     """
 
-    __slots__ = ("channel_id", "children", "digest", "memo", "nodes", "revision")
+    __slots__ = ("at", "channel_id", "children", "digest", "memo", "nodes", "revision")
 
     def __init__(
-        self, channel_id: str, nodes: Buckets[Node], children: Buckets[tuple[str, ...]], revision: int = 0, digest: str = ""
+        self,
+        channel_id: str,
+        nodes: Buckets[Node],
+        children: Buckets[tuple[str, ...]],
+        revision: int = 0,
+        digest: str = "",
+        at: datetime = NEVER,
     ) -> None:
         self.channel_id = channel_id
         self.nodes = nodes
         self.children = children
         self.revision = revision
         self.digest = digest
+        self.at = at
         self.memo: dict[Any, Any] = {}
 
     @classmethod
-    def of(cls, channel_id: str, nodes: Iterable[Node], revision: int = 0, digest: str = "") -> Tree:
+    def of(
+        cls, channel_id: str, nodes: Iterable[Node], revision: int = 0, digest: str = "", at: datetime = NEVER
+    ) -> Tree:
         """The tree that these nodes make; one of them is the root, whose id is the channel's."""
         known = {node.id: node for node in nodes}
         families: dict[str, list[Node]] = {}
@@ -131,11 +142,13 @@ class Tree:
             if node.parent_id is not None:
                 families.setdefault(node.parent_id, []).append(node)
         children = {parent: tuple(node.id for node in sorted(family, key=order)) for parent, family in families.items()}
-        return cls(channel_id, Buckets.of(known), Buckets.of(children), revision, digest)
+        return cls(channel_id, Buckets.of(known), Buckets.of(children), revision, digest, at)
 
-    def as_revision(self, revision: int, digest: str) -> Tree:
-        """The same nodes under a revision's number and digest."""
-        return Tree(self.channel_id, self.nodes, self.children, revision, digest)
+    def as_revision(self, revision: int, digest: str, at: datetime) -> Tree:
+        """The same nodes under a revision's number, digest and time; keeps the memo, so call it before the tree is shared."""
+        tree = Tree(self.channel_id, self.nodes, self.children, revision, digest, at)
+        tree.memo = self.memo
+        return tree
 
     @property
     def root(self) -> Node:

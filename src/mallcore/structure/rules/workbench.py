@@ -148,10 +148,16 @@ class Workbench:
     def _check_external(self, node: Node) -> None:
         if node.external_id is None:
             return
-        known = self.external
-        owner = known[node.external_id] if node.external_id in known else external_ids(self.tree).get(node.external_id)
+        owner = self.owner(node.external_id)
         if owner is not None and owner != node.id:
             raise DuplicateExternalId(external_id=node.external_id, node=owner)
+
+    def owner(self, external_id: str) -> str | None:
+        """The id of the node that has an external id."""
+        if external_id in self.external:
+            return self.external[external_id]
+        found: str | None = external_ids(self.tree).get(external_id)
+        return found
 
     def replace(self, wanted: Mapping[str, Node | None]) -> None:
         """Set and take out many nodes at once, in time linear in them and their families; checks come after."""

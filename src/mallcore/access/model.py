@@ -1,0 +1,75 @@
+"""Tables and shapes of access."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy import Column, Index, Integer, String, Table
+
+from mallcore.kernel.tables import Id, Json, UtcTime, metadata
+
+role = Table(
+    "role",
+    metadata,
+    Column("name", String(100), primary_key=True),
+    Column("permissions", Json, nullable=False),
+    Column("version", Integer, nullable=False),
+)
+
+access_grant = Table(
+    "access_grant",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("principal", String(200), nullable=False, index=True),
+    Column("role", String(100), nullable=False),
+    Column("scope", String(10), nullable=False),
+    Column("scope_id", Id),
+    Column("channel_id", Id),
+    Column("author", String(200), nullable=False),
+    Column("at", UtcTime, nullable=False),
+    Index("ix_access_grant_scope_scope_id", "scope", "scope_id"),
+)
+
+
+class _Shape(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Role(_Shape):
+    """A named set of permissions."""
+
+    name: str
+    permissions: list[str]
+    built_in: bool
+    version: int = 1
+
+
+class Grant(_Shape):
+    """A role that a principal holds somewhere. ``scope_id`` is a unit's, channel's or node's id; nothing for the mall."""
+
+    id: str
+    principal: str
+    role: str
+    scope: str
+    scope_id: str | None = None
+    channel_id: str | None = None
+    author: str
+    at: datetime
+
+
+class Permission(_Shape):
+    """Where the caller holds a permission."""
+
+    permission: str
+    everywhere: bool
+    units: list[str]
+    channels: list[str]
+    nodes: list[str]
+
+
+class Permissions(_Shape):
+    """What the caller may do."""
+
+    principal: str
+    permissions: list[Permission]

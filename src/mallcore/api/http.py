@@ -1,0 +1,92 @@
+"""A request and a response without a framework, and what is asked of a mall. Adapters translate into these."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import quote
+
+from mallcore.kernel.context import Context, Principal
+from mallcore.kernel.operations import Catalogue
+
+if TYPE_CHECKING:
+    from mallcore.api.streams import EventStream
+
+
+@dataclass(slots=True)
+class Request:
+    """One HTTP request, as far as the mall's API is concerned.
+
+    ``path`` is what follows ``base`` (where the API is mounted), percent-decoded. Header names are in lower case.
+    ``origin`` is the server's own view of the request: an ASGI scope or a WSGI environ.
+    """
+
+    method: str
+    path: str
+    query: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    base: str = ""
+    origin: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    principal: Principal | None = field(default=None, repr=False)
+    """Who asks: set once it is known."""
+    request_id: str = ""
+
+    @property
+    def instance(self) -> str:
+        """The path as it was asked for, to be shown to the caller."""
+        return quote((self.base + self.path)[:1000], safe="/:~,@!$&'()*+;=")
+
+
+@dataclass(slots=True)
+class Response:
+    """What to send back: bytes, or a stream of events."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes = b""
+    stream: EventStream | None = None
+
+    def header(self, name: str) -> str | None:
+        """The first header of this name."""
+        return next((value for key, value in self.headers if key == name), None)
+
+
+Authenticate = Callable[[Request], "Principal | None"]
+"""Tells who asks: a `Principal`, nothing for anonymous callers, or raises `Unauthenticated` for bad credentials."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How the API answers.
+
+    ``blocking`` says that ``authenticate`` may wait (for a database, a network), so that it must not be called on an
+    event loop: then every request goes to a thread.
+    """
+
+    max_body: int = 32 << 20
+    max_streams: int = 1000
+    heartbeat: float = 15.0
+    challenge: str = 'Bearer realm="mall"'
+    blocking: bool = False
+
+
+class Mall(Protocol):
+    """What the API needs of a mall."""
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The operations there are now; another object after every change."""
+        ...
+
+    def begin(
+        self, principal: Principal, *, session: Any = None, request_id: str | None = None
+    ) -> AbstractContextManager[Context]:
+        """One unit of work."""
+        ...
+
+    def memory(self, principal: Principal) -> AbstractContextManager[Context]:
+        """A Context that answers from memory, or raises `MemoryOnly`."""
+        ...

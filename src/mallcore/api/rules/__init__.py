@@ -1,0 +1,1 @@
+"""Pure decisions of the REST face: routes, negotiation, preconditions, problem documents, the OpenAPI document."""

@@ -1,0 +1,107 @@
+"""Server-sent events from a change stream: frames, heartbeats, and how many streams may be open at once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+from pydantic import TypeAdapter
+
+RETRY_MS = 2000
+HEARTBEAT = b": still here\n\n"
+
+
+class Changes(Protocol):
+    """What a ``stream`` operation returns: items with a ``number``, in order."""
+
+    def next(self, timeout: float = 0.0) -> list[Any]:
+        """What was not given yet; waits up to ``timeout`` seconds for the first."""
+        ...
+
+    def subscribe(self, callback: Callable[[], None]) -> None:
+        """Call this, from some thread, when there may be something to fetch."""
+        ...
+
+    def unsubscribe(self, callback: Callable[[], None]) -> None:
+        """Call it no more."""
+        ...
+
+
+class EventStream:
+    """A change stream as server-sent events.
+
+    A server with threads iterates over it. One with an event loop sends `opening`, subscribes, and asks `fetch` (in a
+    thread) whenever it is told to. Both close it.
+    """
+
+    opening = f"retry: {RETRY_MS}\n\n".encode()
+
+    def __init__(
+        self, changes: Changes, output: TypeAdapter[Any], heartbeat: float, closed: Callable[[], None]
+    ) -> None:
+        self.heartbeat = heartbeat
+        self._changes = changes
+        self._output = output
+        self._closed: Callable[[], None] | None = closed
+        self._wakers: list[Callable[[], None]] = []
+        self._lock = threading.Lock()
+
+    @property
+    def over(self) -> bool:
+        """Whether it was closed."""
+        return self._closed is None
+
+    def subscribe(self, wake: Callable[[], None]) -> None:
+        """Call ``wake``, from some thread, when there may be something to fetch, and when the stream is closed."""
+        self._wakers.append(wake)
+        self._changes.subscribe(wake)
+
+    def fetch(self, timeout: float = 0.0) -> bytes:
+        """The frames of what is new; nothing when there is nothing."""
+        return b"".join(map(self._frame, self._changes.next(timeout)))
+
+    def _frame(self, item: Any) -> bytes:
+        return b"id: %d\nevent: revision\ndata: %b\n\n" % (item.number, self._output.dump_json(item))
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self.opening
+        while not self.over:
+            yield self.fetch(self.heartbeat) or HEARTBEAT
+
+    def close(self) -> None:
+        """End the stream and give its place to another. Harmless when done before."""
+        with self._lock:
+            closed, self._closed = self._closed, None
+        if closed is None:
+            return
+        for wake in self._wakers:
+            self._changes.unsubscribe(wake)
+            wake()
+        closed()
+
+
+class Places:
+    """How many streams may still be opened."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._open: set[object] = set()
+        self._lock = threading.Lock()
+
+    def take(self) -> object | None:
+        """A place, or nothing when all are taken."""
+        with self._lock:
+            if len(self._open) >= self._most:
+                return None
+            place = object()
+            self._open.add(place)
+            return place
+
+    def give_back(self, place: object) -> None:
+        """Free a place."""
+        with self._lock:
+            self._open.discard(place)
+
+    def __len__(self) -> int:
+        return len(self._open)

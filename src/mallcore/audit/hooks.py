@@ -1,0 +1,1 @@
+"""Hook specifications of the audit trail: none yet; it is itself a listener to `event_recorded`."""

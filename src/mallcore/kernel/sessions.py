@@ -1,0 +1,45 @@
+"""Sessions from one engine; where only one can write at a time, writers of this process queue here, in order."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from mallcore.errors import DatabaseBusy
+from mallcore.kernel.ports import DatabaseBackend
+
+
+class EngineSessions:
+    """The `SessionSource` of a mall."""
+
+    def __init__(self, engine: Engine, backend: DatabaseBackend, busy_seconds: float) -> None:
+        self.engine = engine
+        self.backend = backend
+        self._busy_seconds = busy_seconds
+        self._turn = threading.Lock() if backend.serial_writes else None
+
+    def open(self) -> Session:
+        """A new session on the engine."""
+        return Session(self.engine, expire_on_commit=False, autoflush=False)
+
+    def begin_write(self, session: Session) -> Callable[[], None]:
+        """Begin to write; the database's own way of waiting is unfair and slow within one process, so wait here first."""
+        turn = self._turn
+        if turn is None:
+            session.connection(execution_options=self.backend.write_options)
+            return _nothing
+        if not turn.acquire(timeout=self._busy_seconds):
+            raise DatabaseBusy(seconds=self._busy_seconds)
+        try:
+            session.connection(execution_options=self.backend.write_options)
+        except BaseException:
+            turn.release()
+            raise
+        return turn.release
+
+
+def _nothing() -> None:
+    return None

@@ -1,0 +1,36 @@
+"""A thread that calls a function every so often until it is stopped."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+log = logging.getLogger("mallcore.ticking")
+
+
+class Ticker:
+    """Calls ``tick`` every ``seconds``; what it raises is logged, and the next tick comes all the same."""
+
+    def __init__(self, tick: Callable[[], object], seconds: float, name: str) -> None:
+        self._tick = tick
+        self._seconds = seconds
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Begin to tick."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop, and wait for a tick under way."""
+        self._stop.set()
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
+            self._thread.join(timeout=30)
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._seconds):
+            try:
+                self._tick()
+            except Exception:
+                log.exception("a tick failed")

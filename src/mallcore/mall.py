@@ -1,0 +1,326 @@
+"""The Mall: settings and plug-ins in, a working mall out. The only place where things are wired."""
+
+from __future__ import annotations
+
+import logging
+import re
+import tempfile
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.orm import Session
+
+from mallcore import access, audit, migrations, structure
+from mallcore.errors import InvalidSettings, MallError, MissingExtra
+from mallcore.kernel.bus import Follower
+from mallcore.kernel.context import Context, Principal, Services
+from mallcore.kernel.events import AccessDenied
+from mallcore.kernel.hooks import KernelHooks, manager
+from mallcore.kernel.ids import new_id
+from mallcore.kernel.operations import Catalogue, forget_old_keys
+from mallcore.kernel.ports import DatabaseBackend, Policy
+from mallcore.kernel.sessions import EngineSessions
+from mallcore.kernel.ticking import Ticker
+from mallcore.kernel.work import JoinedWork, MemoryWork, OwnWork, Work
+from mallcore.settings import MallSettings
+
+log = logging.getLogger("mallcore")
+_BUILT_IN = ("postgres", "sqlite")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,100}")
+
+
+class Mall:
+    """One mall in one process. Make it with `open`, use it through `begin`, end it with `close` (or a ``with`` block)."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        settings: MallSettings,
+        *,
+        owns_engine: bool = False,
+        plugins: Iterable[object] = (),
+        policy: Policy | None = None,
+        clock: Callable[[], datetime] | None = None,
+    ) -> None:
+        self.settings = settings
+        self.engine = engine
+        self._owns_engine = owns_engine
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+        self._scheduler: Ticker | None = None
+        self.plugins = manager([KernelHooks], [audit.Trail(), *map(_plugin, (*_BUILT_IN, *plugins))])
+        self.backend = self._backend()
+        if owns_engine:
+            self.backend.prepare(engine)
+        self.follower = Follower(
+            lambda heard, stop: self.backend.listen(engine, heard, stop), settings.poll_seconds, settings.follow
+        )
+        self.catalogue = Catalogue.of(structure, access, audit)
+        self._services = self._wired(policy, clock or (lambda: datetime.now(UTC)))
+
+    def _backend(self) -> DatabaseBackend:
+        found = self.plugins.hook.database_backend(engine=self.engine, busy_seconds=self.settings.busy_seconds)
+        if found is None:
+            raise InvalidSettings(
+                setting="database", reason=f"no plug-in serves {self.engine.dialect.name!r} databases"
+            )
+        backend: DatabaseBackend = found
+        return backend
+
+    def _wired(self, policy: Policy | None, clock: Callable[[], datetime]) -> Services:
+        source = EngineSessions(self.engine, self.backend, self.settings.busy_seconds)
+        grants = access.Grants(self.engine.connect)
+        trees = structure.Trees(self.follower)
+        ports: dict[type, Any] = {
+            Catalogue: self.catalogue,
+            structure.Trees: trees,
+            structure.Beginning: structure.Beginning(self.begin),
+            access.Places: structure.Places(),
+        }
+        self.follower.subscribe(
+            structure.TOPIC, lambda what: self._follow(structure.heard, what), lambda: self._follow(structure.look)
+        )
+        self.follower.subscribe(access.TOPIC, lambda _: grants.forget(), grants.forget)
+        return Services(source, policy or grants, self.plugins.hook, ports, clock)
+
+    def _follow(self, step: Callable[..., None], *arguments: str) -> None:
+        with self.begin(Principal.system("follower")) as ctx:
+            step(ctx, *arguments)
+
+    @classmethod
+    def open(
+        cls,
+        database: str | Engine | None = None,
+        *,
+        objects: str | None = None,
+        folder: str | Path | None = None,
+        plugins: Iterable[object] = (),
+        policy: Policy | None = None,
+        clock: Callable[[], datetime] | None = None,
+        **settings: Any,
+    ) -> Mall:
+        """Open a mall, and bring an embedded (SQLite) database up to date.
+
+        ``database`` is a SQLAlchemy URL or a host's own engine, which is used as it is and never closed; ``sqlite://``
+        is a mall that is gone when it is closed. What is not given comes from the environment (``MALLCORE_*``), then
+        from ``mall.toml`` in ``folder``. Raises `InvalidSettings`, `DatabaseNotReady`, `DatabaseTooNew`,
+        `DatabaseReadOnly`.
+
+        >>> from mallcore import Mall, Principal, structure
+        >>> with Mall.open("sqlite://") as mall, mall.begin(Principal.system()) as ctx:
+        ...     structure.create_channel(ctx, slug="books", name="Books").slug
+        'books'
+        """
+        url = database if isinstance(database, str) else None
+        found = MallSettings.load(
+            Path(folder) if folder is not None else None, database=url, objects=objects, **settings
+        )
+        more: dict[str, Any] = {"plugins": plugins, "policy": policy, "clock": clock}
+        if isinstance(database, Engine):
+            mall = cls(database, found, **more)
+        else:
+            mall = _opened(cls, found, Path(folder) if folder is not None else Path(), more)
+        try:
+            mall._prepare()
+        except BaseException:
+            mall.close()
+            raise
+        return mall
+
+    def _prepare(self) -> None:
+        automatic = self.settings.migrate == "always" or (
+            self.settings.migrate == "auto" and self.backend.name == "sqlite"
+        )
+        try:
+            if automatic and not migrations.check(self.engine):
+                self.upgrade()
+            migrations.require(self.engine)
+        except DBAPIError as error:
+            raise self.backend.translate(error) or error from error
+
+    def upgrade(self) -> int:
+        """Bring the database's schema to this version; returns the version it had (0: there was no mall)."""
+        return migrations.upgrade(self.engine, self.backend.write_options, self.settings.partitions)
+
+    def begin(
+        self, principal: Principal, *, session: Session | None = None, request_id: str | None = None
+    ) -> AbstractContextManager[Context]:
+        """One unit of work: everything in the ``with`` block is committed together at its end, or nothing is.
+
+        With a host's ``session`` it joins the host's transaction behind a SAVEPOINT: what is done here is committed or
+        rolled back with it, and announced after the host's outermost commit.
+        """
+        return _Begun(
+            self, principal, OwnWork(self._services.source) if session is None else JoinedWork(session), request_id
+        )
+
+    def memory(self, principal: Principal, *, request_id: str | None = None) -> AbstractContextManager[Context]:
+        """A unit of work that answers from memory, or raises `mallcore.kernel.work.MemoryOnly`; it never blocks."""
+        return _Begun(self, principal, MemoryWork(), request_id)
+
+    def context(self, principal: Principal, work: Work, request_id: str | None = None) -> Context:
+        """A Context over a unit of work whose end is somebody else's business."""
+        if request_id is None or not _REQUEST_ID.fullmatch(request_id):
+            request_id = new_id("req")
+        return Context(self._services, principal, work, request_id)
+
+    def record_denials(self, ctx: Context) -> None:
+        """Put refusals on record, in a transaction of their own: what was refused may have been rolled back."""
+        denials, ctx.work.denials = ctx.work.denials, []
+        if denials:
+            if isinstance(ctx.work, JoinedWork):
+                ctx.work.after_host(lambda: self._record(ctx, denials))
+            else:
+                self._record(ctx, denials)
+
+    def _record(self, ctx: Context, denials: list[AccessDenied]) -> None:
+        work = OwnWork(self._services.source)
+        recording = self.context(ctx.principal, work, ctx.request_id)
+        recording.commanding = True
+        try:
+            for denial in denials:
+                recording.record(denial)
+            work.commit()
+        except Exception:
+            work.rollback()
+            log.exception("a refusal could not be put on record (request %s)", ctx.request_id)
+
+    def run_due(self) -> int:
+        """Carry out the schedules whose time has come; returns how many. Any number of processes may do this."""
+        with self.begin(Principal.system("scheduler")) as ctx:
+            waiting = structure.due(ctx)
+        return sum(self._carry_out(schedule) for schedule in waiting)
+
+    def _carry_out(self, schedule: str) -> bool:
+        system = Principal.system("scheduler")
+        try:
+            with self.begin(system) as ctx:
+                return structure.carry_out(ctx, schedule=schedule).state == "done"
+        except MallError as error:
+            if error.code in {"database-busy", "unavailable", "database-read-only"}:
+                log.warning("schedule %s waits: %s", schedule, error)
+                return False
+            with self.begin(system) as ctx:
+                structure.give_up(ctx, schedule=schedule, error=f"{error.code}: {error}"[:5000])
+            return False
+
+    def start_scheduler(self, seconds: float = 1.0) -> None:
+        """Look for due schedules in the background, and keep house now and then, until the mall is closed."""
+        if self._scheduler is None:
+            self._scheduler = Ticker(self._tick, seconds, "mallcore-scheduler")
+            self._scheduler.start()
+
+    def _tick(self) -> None:
+        self.run_due()
+        now = datetime.now(UTC)
+        if now.minute == 0 and now.second < 2:
+            self.keep_house()
+
+    def keep_house(self) -> int:
+        """Drop idempotency keys that are too old to be asked for; returns how many."""
+        work = OwnWork(self._services.source)
+        ctx = self.context(Principal.system("housekeeping"), work)
+        ctx.commanding = True
+        try:
+            dropped = forget_old_keys(ctx, self.settings.idempotency_days)
+            work.commit()
+        except BaseException:
+            work.rollback()
+            raise
+        return dropped
+
+    def close(self) -> None:
+        """Stop what runs in the background and close what we opened; nothing of the host's."""
+        if self._scheduler is not None:
+            self._scheduler.stop()
+            self._scheduler = None
+        self.follower.stop()
+        if self._owns_engine:
+            self.engine.dispose()
+        if self._scratch is not None:
+            self._scratch.cleanup()
+
+    def __enter__(self) -> Mall:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Mall on {self.engine.url.render_as_string(hide_password=True)}>"
+
+
+class _Begun(AbstractContextManager["Context"]):
+    """The ``with`` block of a unit of work."""
+
+    __slots__ = ("_ctx", "_mall", "_work")
+
+    def __init__(self, mall: Mall, principal: Principal, work: Any, request_id: str | None) -> None:
+        self._mall = mall
+        self._work = work
+        self._ctx = mall.context(principal, work, request_id)
+
+    def __enter__(self) -> Context:
+        return self._ctx
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self._commit()
+            else:
+                self._work.rollback()
+        finally:
+            if self._work.denials:
+                self._mall.record_denials(self._ctx)
+
+    def _commit(self) -> None:
+        try:
+            self._work.commit()
+        except DBAPIError as error:
+            raise self._mall.backend.translate(error) or error from error
+
+
+def _opened(cls: type[Mall], settings: MallSettings, folder: Path, more: dict[str, Any]) -> Mall:
+    """A mall on an engine of our own; ``sqlite://`` gets a file in a temporary folder, relative files lie in ``folder``."""
+    scratch = None
+    try:
+        url = make_url(settings.database.get_secret_value())
+    except ArgumentError:
+        raise InvalidSettings(setting="database", reason="it is no SQLAlchemy URL such as sqlite:///mall.db") from None
+    if url.drivername == "postgresql":
+        url = url.set(drivername="postgresql+psycopg")
+    if url.get_backend_name() == "sqlite":
+        if url.database in (None, "", ":memory:"):
+            scratch = tempfile.TemporaryDirectory(prefix="mallcore-")
+            url = url.set(database=str(Path(scratch.name) / "mall.db"))
+        elif not url.database.startswith("file:"):
+            url = url.set(database=str(folder / url.database))
+    try:
+        engine = create_engine(
+            url, pool_size=settings.pool_size, max_overflow=settings.pool_size * 2, pool_pre_ping=False
+        )
+    except NoSuchModuleError:
+        raise InvalidSettings(setting="database", reason=f"SQLAlchemy knows no {url.drivername!r}") from None
+    except ModuleNotFoundError as error:
+        raise MissingExtra(what=f"The database {url.drivername!r}", extra="postgres") from error
+    mall = cls(engine, settings, owns_engine=True, **more)
+    mall._scratch = scratch
+    return mall
+
+
+def _plugin(plugin: object) -> object:
+    """A plug-in given as itself, or by its name among the installed entry points."""
+    if not isinstance(plugin, str):
+        return plugin
+    for entry in entry_points(group="mallcore", name=plugin):
+        return entry.load()
+    raise InvalidSettings(setting="plugins", reason=f"no plug-in named {plugin!r} is installed")

@@ -1,0 +1,75 @@
+"""Settings of a mall: arguments before environment (``MALLCORE_*``) before ``mall.toml``."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_serializer
+
+from mallcore.errors import InvalidSettings
+
+FILE = "mall.toml"
+_PREFIX = "MALLCORE_"
+
+
+class MallSettings(BaseModel):
+    """What can be set, and what it is when nobody does."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    database: SecretStr = Field(SecretStr("sqlite:///mall.db"), description="SQLAlchemy URL of the control database.")
+    objects: SecretStr = Field(SecretStr("file:objects"), description="URL of the object store.")
+    migrate: Literal["auto", "always", "never"] = Field(
+        "auto", description="Bring the schema up to date on opening: `auto` does so for SQLite only."
+    )
+    partitions: Literal["list", "hash"] = Field(
+        "list",
+        description="PostgreSQL: a partition for each channel, or (`hash`, for thousands of channels) 32 for all.",
+    )
+    follow: bool = Field(True, description="Keep trees in memory and follow other processes in a background thread.")
+    poll_seconds: float = Field(1.0, gt=0, le=3600, description="How often to look for changes while the bus is gone.")
+    busy_seconds: float = Field(10.0, gt=0, le=600, description="How long to wait for a locked database.")
+    idempotency_days: int = Field(7, ge=1, le=3650, description="How long idempotency keys are kept.")
+    pool_size: int = Field(10, ge=1, le=1000, description="Database connections kept open.")
+
+    @field_serializer("database", "objects")
+    def _hidden(self, value: SecretStr) -> str:
+        return str(value)
+
+    @classmethod
+    def load(
+        cls, folder: Path | None = None, environment: Mapping[str, str] | None = None, **arguments: Any
+    ) -> MallSettings:
+        """The settings from all three places; ``None`` among the arguments means: not given.
+
+        Raises `InvalidSettings`, which names the setting.
+        """
+        found = {**_from_file(folder), **_from_environment(os.environ if environment is None else environment)}
+        found.update({name: value for name, value in arguments.items() if value is not None})
+        try:
+            return cls(**found)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            raise InvalidSettings(setting=".".join(map(str, first["loc"])), reason=first["msg"]) from None
+
+
+def _from_file(folder: Path | None) -> dict[str, Any]:
+    path = (folder or Path()) / FILE
+    if folder is None or not path.is_file():
+        return {}
+    try:
+        found: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise InvalidSettings(setting=str(path), reason=str(error)) from None
+    return found
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    names = (
+        (name.removeprefix(_PREFIX).lower(), value) for name, value in environment.items() if name.startswith(_PREFIX)
+    )
+    return {name: value for name, value in names if name in MallSettings.model_fields}
