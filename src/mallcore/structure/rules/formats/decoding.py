@@ -50,16 +50,13 @@ def _refuse_foreign(data: bytes, check: Check) -> None:
 
 def _blame_lines(data: bytes, check: Check) -> NoReturn:
     """Name each line that is not UTF-8; at least one is not. A line end is never part of another character."""
-    bad: list[tuple[int, str]] = []
     for number, line in enumerate(data.splitlines(), 1):
         try:
             line.decode()
         except UnicodeDecodeError as error:
-            bad.append((number, f"the byte 0x{line[error.start]:02X} is not UTF-8: save the file as UTF-8"))
-    *others, last = bad[: check.limits.problems]
-    for problem in others:
-        check.add(*problem)
-    check.fail(*last)
+            check.add(number, f"the byte 0x{line[error.start]:02X} is not UTF-8: save the file as UTF-8")
+    check.settle()
+    raise AssertionError("bytes that do not decode have a line that does not")
 
 
 def _line_at(data: bytes, at: int) -> int:

@@ -109,8 +109,9 @@ def _fields(node: dict[str, Any], place: int, check: Check) -> Fields:
     name = _typed(node, "name", str, place, check)
     slug = _typed(node, "slug", str, place, check)
     kind = _typed(node, "kind", str, place, check)
+    wrong = name is None and node.get("name") is not None  # and reported as such
     return (
-        "" if name is None and node.get("name") is not None else check.name(place, name or ""),
+        "" if wrong else check.name(place, name or ""),
         None if slug is None else check.slug(place, slug),
         None if kind is None else check.kind(place, kind),
         _translations(node, place, check),

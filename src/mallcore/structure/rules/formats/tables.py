@@ -28,7 +28,7 @@ def read_csv(text: str, check: Check) -> tuple[Entry, ...]:
     [('1', None, 'Home'), ('2', '1', 'Garden')]
     """
     rows = _rows(text, check)
-    columns = _columns(next(rows, (1, []))[1], check)
+    columns = _columns(*next(rows, (1, [])), check)
     table = [(line, _cells(columns, line, row, check)) for line, row in rows]
     lines = [line for line, _ in table]
     ids = [(_id(cells, "id", line, check), _id(cells, "external_id", line, check)) for line, cells in table]
@@ -76,27 +76,27 @@ def _rows(text: str, check: Check) -> Iterator[tuple[int, list[str]]]:
         check.fail(begins, f"the row is not CSV: {error}")
 
 
-def _columns(header: list[str], check: Check) -> list[str]:
+def _columns(line: int, header: list[str], check: Check) -> list[str]:
     columns = [_column(cell) for cell in header]
     for column in {column for column in columns if column and columns.count(column) > 1}:
-        check.add(1, f"the column {quoted(column)} stands twice")
+        check.add(line, f"the column {quoted(column)} stands twice")
     for column in columns:
-        _check_column(column, check)
+        _check_column(line, column, check)
     if not is_header(columns):
-        check.fail(1, "the header has neither a column 'name' nor a column 'path'")
+        check.fail(line, "the header has neither a column 'name' nor a column 'path'")
     if "parent_id" in columns and not {"id", "external_id"} & set(columns):
-        check.fail(1, "the header has a column 'parent_id' but no column 'id' it could point to")
+        check.fail(line, "the header has a column 'parent_id' but no column 'id' it could point to")
     check.settle()
     return columns
 
 
-def _check_column(column: str, check: Check) -> None:
+def _check_column(line: int, column: str, check: Check) -> None:
     if column.startswith(NAME):
-        check.locale(1, column.removeprefix(NAME))
+        check.locale(line, column.removeprefix(NAME))
     elif column.startswith(ATTRIBUTE):
-        check.name(1, column.removeprefix(ATTRIBUTE), "the attribute's name")
+        check.name(line, column.removeprefix(ATTRIBUTE), "the attribute's name")
     elif column and column not in COLUMNS:
-        check.add(1, f"the column {quoted(column)} is unknown: call it 'attr:…' to import it as an attribute")
+        check.add(line, f"the column {quoted(column)} is unknown: call it 'attr:…' to import it as an attribute")
 
 
 def _placed_by_path(columns: list[str]) -> bool:

@@ -17,10 +17,9 @@ _ESCAPES |= {" ": " ", '"': '"', "/": "/", "\\": "\\", "N": "\x85", "_": "\xa0",
 _ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.))")
 _DOUBLE = re.compile(r'"((?:[^"\\]|\\.)*+)"\s*(?:#.*)?')
 _SINGLE = re.compile(r"'((?:[^']|'')*+)'\s*(?:#.*)?")
-_LINE_GOES_ON = re.compile(r': "(?:[^"\\]|\\.)*+\\$')  # a backslash at the end of a line in double quotes
+_ESCAPED_END = re.compile(r"(?<!\\)(?:\\\\)*\\$")
 _KEY = re.compile(r"[A-Za-z_][\w-]*")
 _SPECIAL = frozenset("[]{}&*!|>%@`,#?")
-_LONGEST_FOLD = 100_000
 
 
 class NotPlain(Exception):
@@ -68,22 +67,30 @@ def _mappings(text: str, check: Check) -> Iterator[tuple[int, dict[str, str]]]:
 
 def _unfolded(text: str, check: Check) -> Iterator[tuple[int, str]]:
     """The lines of the file, those that go on with the value above joined to it."""
-    held, number = "", 0
+    number, held = 0, list[str]()
     for line, content in content_lines(text, check):
         if held and content[:3] == "   ":
-            held = _joined(held, content.strip(), line, check)
+            held.append(content.strip())
         elif content.lstrip()[:1] != "#":
             if held:
-                yield number, held
-            held, number = ("", line) if content.rstrip() in ("---", "...") else (content.rstrip(), line)
+                yield number, _joined(held)
+            number, held = line, [] if content.rstrip() in ("---", "...") else [content.rstrip()]
     if held:
-        yield number, held
+        yield number, _joined(held)
 
 
-def _joined(held: str, more: str, line: int, check: Check) -> str:
-    if len(held) > _LONGEST_FOLD:
-        check.fail(line, "the value goes on for too many lines")
-    return held[:-1] + more if _LINE_GOES_ON.search(held) else f"{held} {more}"
+def _joined(pieces: list[str]) -> str:
+    """The pieces with a space between; none where double quotes have a backslash at the end of a line."""
+    if len(pieces) == 1:
+        return pieces[0]
+    double = " ".join(pieces[:2]).partition(":")[2].lstrip()[:1] == '"'
+    joined = pieces[:1]
+    for piece in pieces[1:]:
+        if double and _ESCAPED_END.search(joined[-1]):
+            joined[-1:] = [joined[-1][:-1], piece]
+        else:
+            joined += [" ", piece]
+    return "".join(joined)
 
 
 def _take(line: int, key: str, value: str, fields: dict[str, str], check: Check) -> None:
