@@ -38,7 +38,7 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,100}")
 
 
 class Mall:
-    """One mall in one process. Make it with `open`, use it through `begin`, end it with `close` (or a ``with`` block)."""
+    """One mall in one process. Make it with `open`, use it through `begin`, end it with `close`."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class Mall:
             lambda heard, stop: self.backend.listen(engine, heard, stop), settings.poll_seconds, settings.follow
         )
         self.catalogue = Catalogue.of(structure, access, audit)
-        self._services = self._wired(policy, clock or (lambda: datetime.now(UTC)))
+        self.services = self._wired(policy, clock or (lambda: datetime.now(UTC)))
 
     def _backend(self) -> DatabaseBackend:
         found = self.plugins.hook.database_backend(engine=self.engine, busy_seconds=self.settings.busy_seconds)
@@ -158,7 +158,7 @@ class Mall:
         rolled back with it, and announced after the host's outermost commit.
         """
         return _Begun(
-            self, principal, OwnWork(self._services.source) if session is None else JoinedWork(session), request_id
+            self, principal, OwnWork(self.services.source) if session is None else JoinedWork(session), request_id
         )
 
     def memory(self, principal: Principal, *, request_id: str | None = None) -> AbstractContextManager[Context]:
@@ -169,7 +169,7 @@ class Mall:
         """A Context over a unit of work whose end is somebody else's business."""
         if request_id is None or not _REQUEST_ID.fullmatch(request_id):
             request_id = new_id("req")
-        return Context(self._services, principal, work, request_id)
+        return Context(self.services, principal, work, request_id)
 
     def record_denials(self, ctx: Context) -> None:
         """Put refusals on record, in a transaction of their own: what was refused may have been rolled back."""
@@ -180,9 +180,10 @@ class Mall:
             else:
                 self._record(ctx, denials)
 
-    def _record(self, ctx: Context, denials: list[AccessDenied]) -> None:
-        work = OwnWork(self._services.source)
-        recording = self.context(ctx.principal, work, ctx.request_id)
+    @staticmethod
+    def _record(ctx: Context, denials: list[AccessDenied]) -> None:
+        work = OwnWork(ctx.services.source)
+        recording = Context(ctx.services, ctx.principal, work, ctx.request_id)
         recording.commanding = True
         try:
             for denial in denials:
@@ -225,7 +226,7 @@ class Mall:
 
     def keep_house(self) -> int:
         """Drop idempotency keys that are too old to be asked for; returns how many."""
-        work = OwnWork(self._services.source)
+        work = OwnWork(self.services.source)
         ctx = self.context(Principal.system("housekeeping"), work)
         ctx.commanding = True
         try:
@@ -290,7 +291,7 @@ class _Begun(AbstractContextManager["Context"]):
 
 
 def _opened(cls: type[Mall], settings: MallSettings, folder: Path, more: dict[str, Any]) -> Mall:
-    """A mall on an engine of our own; ``sqlite://`` gets a file in a temporary folder, relative files lie in ``folder``."""
+    """A mall on an engine of our own; ``sqlite://`` gets a temporary file, relative files lie in ``folder``."""
     scratch = None
     try:
         url = make_url(settings.database.get_secret_value())

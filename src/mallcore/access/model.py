@@ -46,7 +46,7 @@ class Role(_Shape):
 
 
 class Grant(_Shape):
-    """A role that a principal holds somewhere. ``scope_id`` is a unit's, channel's or node's id; nothing for the mall."""
+    """A role that a principal holds somewhere; ``scope_id`` is a unit's, channel's or node's id (mall: nothing)."""
 
     id: str
     principal: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Protocol
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 from sqlalchemy import Connection, delete, insert, select, update
@@ -21,7 +21,16 @@ from mallcore.access.rules import (
     checked_role,
     checked_scope,
 )
-from mallcore.errors import AlreadyExists, Conflict, InvalidInput, StaleRevision, UnknownGrant, UnknownRole
+from mallcore.errors import (
+    AlreadyExists,
+    Conflict,
+    InvalidInput,
+    StaleRevision,
+    UnknownChannel,
+    UnknownGrant,
+    UnknownRole,
+    UnknownUnit,
+)
 from mallcore.kernel.context import Context, Principal
 from mallcore.kernel.events import Event
 from mallcore.kernel.ids import new_id
@@ -58,16 +67,16 @@ class GrantTaken(Event):
     name: ClassVar[str] = "access.grant_taken"
 
 
-class Places(Protocol):
-    """Port: finds the ids behind the references of a grant's scope; the structure fulfils it."""
+class Places:
+    """Port: finds the ids behind the references of a grant's scope; the package that owns them fulfils it."""
 
     def unit(self, ctx: Context, reference: str) -> str:
         """A unit's id."""
-        ...
+        raise UnknownUnit(unit=reference)
 
     def node(self, ctx: Context, channel: str, reference: str | None) -> tuple[str, str, str]:
         """A unit's, channel's and node's ids (without a reference, the channel's root)."""
-        ...
+        raise UnknownChannel(channel=channel)
 
 
 class Grants(Policy):
@@ -214,7 +223,7 @@ def grant(
     node: Reference = None,
     idempotency_key: IdempotencyKey = None,
 ) -> Grant:
-    """Give a principal a role: in the whole mall, a unit, a channel, or the subtree below a node. Giving twice gives once."""
+    """Give a principal a role: in the whole mall, a unit, a channel, or a subtree. Giving twice gives once."""
     checked_principal(principal)
     checked_scope(scope, unit, channel, node)
     if role not in BUILT_IN and _role_row(ctx, role) is None:
@@ -224,7 +233,7 @@ def grant(
     known = ctx.execute(select(access_grant).where(*same)).first()
     if known is not None:
         return Grant(**known._mapping)
-    row = {
+    row: dict[str, Any] = {
         "id": new_id("grt"), "principal": principal, "role": role, "scope": scope, "scope_id": scope_id,
         "channel_id": channel_id, "author": ctx.principal.ref, "at": ctx.now(),
     }  # fmt: skip
@@ -244,7 +253,7 @@ def _place(
     ctx: Context, scope: str, unit: str | None, channel: str | None, node: str | None
 ) -> tuple[str | None, str | None, str | None]:
     """The unit's, the channel's and the scope's own id."""
-    places: Places = ctx.port(Places)
+    places = ctx.port(Places)
     if scope == "unit":
         unit_id = places.unit(ctx, unit or "")
         return unit_id, None, unit_id

@@ -12,7 +12,8 @@ Scope = Literal["mall", "unit", "channel", "subtree"]
 
 BUILT_IN: Mapping[str, tuple[str, ...]] = {
     "owner": ("*",),
-    "editor": ("structure.read", "structure.history", "structure.edit", "structure.draft", "structure.publish", "structure.snapshot"),
+    "editor": ("structure.read", "structure.history", "structure.edit", "structure.draft", "structure.publish",
+               "structure.snapshot"),
     "author": ("structure.read", "structure.history", "structure.draft"),
     "auditor": ("structure.read", "structure.history", "audit.read", "access.read"),
     "visitor": ("structure.read",),

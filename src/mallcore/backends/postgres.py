@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import Connection, Engine, Text, any_, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -23,9 +23,9 @@ _NOTIFY = text("SELECT pg_notify(:channel, :payload)")
 class Postgres:
     """The `DatabaseBackend` of PostgreSQL, over psycopg 3."""
 
-    name = "postgres"
-    write_options: dict[str, Any] = {}
-    serial_writes = False
+    name: ClassVar[str] = "postgres"
+    write_options: ClassVar[dict[str, Any]] = {}
+    serial_writes: ClassVar[bool] = False
 
     def __init__(self, busy_seconds: float = 10.0) -> None:
         self._busy_seconds = busy_seconds
@@ -44,7 +44,7 @@ class Postgres:
             return DatabaseReadOnly()
         if state in {"42P01", "42703"}:
             return DatabaseNotReady()
-        if error.connection_invalidated or state[:2] in {"08", "57", "53"} or (not state and error.is_disconnect):
+        if error.connection_invalidated or state[:2] in {"08", "57", "53"} or not state:
             return Unavailable("The database can't be reached, or gave up the connection: nothing was changed.")
         return None
 

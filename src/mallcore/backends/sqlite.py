@@ -6,7 +6,7 @@ import json
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import Connection, Engine, bindparam, event, func, select
 from sqlalchemy.exc import DBAPIError
@@ -21,9 +21,9 @@ _LOOK_SECONDS = 0.05
 class Sqlite:
     """The `DatabaseBackend` of SQLite."""
 
-    name = "sqlite"
-    write_options: dict[str, Any] = {"mallcore_begin": "IMMEDIATE"}
-    serial_writes = True
+    name: ClassVar[str] = "sqlite"
+    write_options: ClassVar[dict[str, Any]] = {"mallcore_begin": "IMMEDIATE"}
+    serial_writes: ClassVar[bool] = True
 
     def __init__(self, busy_seconds: float = 10.0) -> None:
         self._busy_seconds = busy_seconds

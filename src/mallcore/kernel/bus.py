@@ -16,7 +16,7 @@ Look = Callable[[], None]
 
 
 class Follower:
-    """Runs ``listen`` in a thread and hands on what is heard, by topic; looks by itself every ``poll`` seconds without it.
+    """Runs ``listen`` in a thread and hands on what is heard, by topic; without the bus it polls.
 
     Started by the first who reads from memory, so that a short script pays nothing. A forked child starts its own.
     """

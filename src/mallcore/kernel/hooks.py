@@ -37,7 +37,7 @@ class KernelHooks:
         """Tell: something happened and is committed; a listener can't undo it, and must not raise."""
 
 
-def manager(specifications: Iterable[object], plugins: Iterable[object]) -> pluggy.PluginManager:
+def manager(specifications: Iterable[type], plugins: Iterable[object]) -> pluggy.PluginManager:
     """A manager of its own for one mall; a plug-in with a misspelt hook is refused by name."""
     built = pluggy.PluginManager("mallcore")
     for specification in specifications:

@@ -1,4 +1,4 @@
-"""Following a host's transactions: SAVEPOINTs, the outermost commit, and a connection the host began before its session.
+"""Following a host's transactions: SAVEPOINTs, the outermost commit, a connection the host began before its session.
 
 SQLAlchemy's ``after_commit`` also fires for a SAVEPOINT, and a session that is closed without commit fires no rollback
 event. So a transaction counts as committed only when ``after_commit`` fired for it, and what waits on it moves to its
@@ -43,7 +43,7 @@ class HostTransactions:
         follower = session.info.get(_KEY)
         if follower is None:
             follower = session.info[_KEY] = cls(session)
-        return follower  # type: ignore[no-any-return]
+        return follower
 
     def follow(self, committed: list[Callback], rolled_back: list[Callback]) -> None:
         """Call one of the two lists when the transaction that is open now, and all around it, is decided."""

@@ -26,7 +26,7 @@ from mallcore.kernel.tables import idempotency
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Resolver = Callable[[Context, Mapping[str, Any]], "Subject | Iterable[Subject]"]
+Resolver = Callable[[Context, Mapping[str, Any]], Subject | Iterable[Subject]]
 Kind = Literal["query", "command", "stream"]
 
 
@@ -85,7 +85,8 @@ class Operation:
     @functools.cached_property
     def output(self) -> TypeAdapter[Any]:
         """The shape of the result."""
-        return TypeAdapter(self.output_type if self.output_type is not None else self.hints["return"])
+        kind: Any = self.output_type if self.output_type is not None else self.hints["return"]
+        return TypeAdapter(kind)
 
     @property
     def parameters(self) -> Iterable[str]:
@@ -147,7 +148,7 @@ def operation(
             return cast(T, run(known, ctx, kwargs))
 
         call.operation = known  # type: ignore[attr-defined]
-        return call
+        return cast(Callable[Concatenate[Context, P], T], call)
 
     return decorate
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.orm import Session
@@ -71,10 +71,10 @@ class Policy(Protocol):
 class DatabaseBackend(Protocol):
     """What differs between database engines, so that nothing else needs to ask which one it is."""
 
-    name: str
-    write_options: dict[str, Any]
+    name: ClassVar[str]
+    write_options: ClassVar[dict[str, Any]]
     """Execution options of a connection that is about to write."""
-    serial_writes: bool
+    serial_writes: ClassVar[bool]
     """Whether only one transaction can write at a time."""
 
     def prepare(self, engine: Engine) -> None:

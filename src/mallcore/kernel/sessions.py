@@ -26,7 +26,7 @@ class EngineSessions:
         return Session(self.engine, expire_on_commit=False, autoflush=False)
 
     def begin_write(self, session: Session) -> Callable[[], None]:
-        """Begin to write; the database's own way of waiting is unfair and slow within one process, so wait here first."""
+        """Begin to write; within one process the database's own way of waiting is unfair and slow, so wait here."""
         turn = self._turn
         if turn is None:
             session.connection(execution_options=self.backend.write_options)

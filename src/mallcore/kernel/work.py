@@ -103,7 +103,7 @@ class OwnWork(Work):
     def write_session(self) -> Session:
         session = self.session()
         if self._release is None:
-            # Nothing is written yet, so a reading transaction can end here: SQLite can't turn it into a writing one safely.
+            # Nothing is written yet, so a reading transaction can end here: SQLite can't make it a writing one.
             session.rollback()
             self._release = self._source.begin_write(session)
         return session

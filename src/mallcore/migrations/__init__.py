@@ -39,7 +39,7 @@ def require(engine: Engine) -> None:
 
 
 def upgrade(engine: Engine, options: dict[str, Any] | None = None, partitions: str = "list", to: str = "head") -> int:
-    """Bring the database to the newest version in one transaction; returns the version it had. Safe to run in many processes."""
+    """Bring the database to the newest version in one transaction; returns the one it had. Many processes may try."""
     from alembic import command
     from alembic.config import Config
 

@@ -86,7 +86,7 @@ def _channels() -> None:
 def _history() -> None:
     """The two tables that grow: on PostgreSQL partitioned by channel, a list or 32 hash partitions."""
     by = "HASH" if context.config.attributes.get("partitions") == "hash" else "LIST"
-    partitioned = {"postgresql_partition_by": f"{by} (channel_id)"}
+    partitioned: dict[str, Any] = {"postgresql_partition_by": f"{by} (channel_id)"}
     op.create_table(
         "revision",
         _column("channel_id", _ID, key=True),

@@ -77,7 +77,7 @@ def open_draft(
     found = known(ctx, channel)
     refuse_removed(found)
     now = ctx.now()
-    row = {
+    row: dict[str, Any] = {
         "id": new_id("drf"),
         "channel_id": found.id,
         "name": checked_name(name),

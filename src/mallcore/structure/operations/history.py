@@ -97,7 +97,7 @@ def get_revision(ctx: Context, *, channel: ChannelRef, number: Number) -> Revisi
 @operation(permission=HISTORY, subject=of_channel, errors=(UnknownRevision, InvalidReference),
            rest=Rest("GET", "/channels/{channel}/diff"))  # fmt: skip
 def diff_revisions(ctx: Context, *, channel: ChannelRef, a: At = None, b: At = None) -> Difference:
-    """What is different in ``b`` (by default the head) from ``a`` (by default the revision before ``b``), node by node."""
+    """What is different in ``b`` (nothing: the head) from ``a`` (nothing: the revision before ``b``), node by node."""
     found = known(ctx, channel)
     after = tree_at(ctx, found, b)
     before = tree_at(ctx, found, max(after.revision - 1, 0) if a is None else a)
@@ -153,12 +153,10 @@ def _records(ctx: Context, found: Known, last: int) -> Iterator[Record]:
     columns = ("number", "author", "message", "at", "edits", "digest")
     query = select(*(revision_table.c[name] for name in columns)).where(revision_table.c.channel_id == found.id)
     rows = ctx.execute(query.where(revision_table.c.number <= last).order_by(revision_table.c.number))
-    expected = 0
-    for row in rows.yield_per(100):
+    for expected, row in enumerate(rows.yield_per(100)):
         if row.number != expected:
             raise HistoryBroken(channel=found.slug, revision=expected, reason=f"revision {expected} is missing")
-        expected += 1
-        yield Record(*row)
+        yield Record._make(row)
 
 
 def _replay(found: Known, tree: Tree, record: Record) -> Tree:
@@ -223,7 +221,7 @@ def _has(tree: Tree, reference: str) -> bool:
 
 
 def _rooted(top: Node, tree: Tree, old: Tree) -> Node:
-    """The top of a subtree stays where it is now; when it is gone, it returns to its old place, or to the channel's top."""
+    """The top of a subtree stays where it is now; when it is gone, to its old place or the channel's top."""
     current = tree.get(top.id)
     if current is not None:
         return top._replace(parent_id=current.parent_id, position=current.position)

@@ -104,7 +104,7 @@ def create_node(
         name=name, kind=kind, parent=parent, slug=slug, index=index, external_id=external_id,
         translations=translations, attributes=attributes, rules=rules,
     )  # fmt: skip
-    found, outcome = _edit(ctx, channel, [wanted], message, expected_revision)
+    _, outcome = _edit(ctx, channel, [wanted], message, expected_revision)
     return _changed(outcome, next(iter(outcome.changes)))
 
 
@@ -205,7 +205,7 @@ def remove(
     expected_revision: ExpectedRevision = None,
     idempotency_key: IdempotencyKey = None,
 ) -> Applied:
-    """Remove a node. ``restrict`` refuses when it has children, ``reparent`` lifts them up, ``cascade`` removes them too."""
+    """Remove a node. Of its children, ``restrict`` refuses any, ``reparent`` lifts them, ``cascade`` removes them."""
     return _applied(*_edit(ctx, channel, [RemoveNode(node=node, policy=policy)], message, expected_revision))
 
 
@@ -270,7 +270,7 @@ def _last_seen(ctx: Context, found: Known, tree: Tree, node_id: str) -> list[Nod
 
 def _edit_one(ctx: Context, channel: str, node: str, wanted: EditInput, message: str, expected: int | None) -> Changed:
     """One edit of one node, and the node as it is then."""
-    found, outcome = _edit(ctx, channel, [wanted], message, expected)
+    _, outcome = _edit(ctx, channel, [wanted], message, expected)
     return _changed(outcome, outcome.before.find(node).id)
 
 

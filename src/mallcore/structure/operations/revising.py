@@ -126,7 +126,7 @@ def _next(ctx: Context, tree: Tree, changed: Tree, edits: str, message: str) -> 
 
 
 def _advance(ctx: Context, new: Tree) -> bool:
-    """Move the head, if it still is the revision before; from here on the channel is ours until the transaction ends."""
+    """Move the head, if it still is the revision before; from here on the channel is ours until we commit."""
     root = new.root
     statement = (
         update(channel)

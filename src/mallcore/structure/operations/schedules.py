@@ -94,7 +94,7 @@ def _make(
     draft: str | None = None,
     revision: int | None = None,
 ) -> Schedule:
-    row = {
+    row: dict[str, Any] = {
         "id": new_id("sch"),
         "channel_id": found.id,
         "action": action,

@@ -1,4 +1,4 @@
-"""What a call is about, for the access check: a channel, nodes and what is above them; and times, names and numbers as revisions."""
+"""What a call is about: channels and nodes for the access check; times, names and numbers as revisions."""
 
 from __future__ import annotations
 
@@ -128,8 +128,8 @@ def _time(text: str) -> datetime:
     try:
         time = datetime.fromisoformat(text)
     except ValueError:
-        time = None  # type: ignore[assignment]
-    if time is None or time.tzinfo is None:
+        raise InvalidReference(reference=text[:100]) from None
+    if time.tzinfo is None:
         raise InvalidReference(reference=text[:100])
     return time
 

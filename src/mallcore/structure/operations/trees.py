@@ -77,7 +77,7 @@ class Trees:
         """Keep a channel that is committed."""
         with self._lock:
             self._by_id[found.id] = found
-            # A bare slug stays unambiguous only as long as no other unit takes it: `forget_names` is told of new channels.
+            # A bare slug names one channel only until another unit takes it: then `forget_names` is called.
             for name in names:
                 self._by_name[name] = found
 

@@ -92,7 +92,7 @@ class ChannelRestored(Event):
            rest=Rest("POST", "/units", 201))  # fmt: skip
 def create_unit(ctx: Context, *, slug: Slug, name: Name, idempotency_key: IdempotencyKey = None) -> Unit:
     """Create a business unit (a tenant)."""
-    row = {
+    row: dict[str, Any] = {
         "id": new_id("unt"),
         "slug": checked_slug(slug),
         "name": checked_name(name),

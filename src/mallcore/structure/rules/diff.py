@@ -13,7 +13,7 @@ _NAMING = {"name", "slug", "translations"}
 
 
 class NodeChange(NamedTuple):
-    """One node's difference. ``kinds`` is ``("added",)``, ``("removed",)``, or some of moved, renamed, reordered, changed.
+    """One node's difference. ``kinds`` is added, or removed, or some of moved, renamed, reordered, changed.
 
     ``fields`` names what differs; ``before_path`` and ``after_path`` are slugs joined by ``/``.
     """
@@ -125,10 +125,7 @@ def _line(change: NodeChange) -> str:
     if change.after is None:
         return f"- {change.before_path}  {_quoted(change.before)}"
     path = change.after_path or "(channel)"
-    if "moved" in change.kinds:
-        line = f"> {change.before_path} -> {path}"
-    else:
-        line = f"~ {path}"
+    line = f"> {change.before_path} -> {path}" if "moved" in change.kinds else f"~ {path}"
     details = list(_details(change.before, change.after, change))
     return f"{line}  {', '.join(details)}" if details else line
 

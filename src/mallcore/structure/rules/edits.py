@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Union
+from typing import Any, Literal
 
 from mallcore.errors import InvalidInput
 from mallcore.structure.rules.merchandising import Rule, rule_from_json, rule_to_json
@@ -84,7 +84,7 @@ class Put:
     removed: tuple[str, ...] = ()
 
 
-Edit = Union[Create, Rename, Move, Reorder, SetAttributes, SetRules, Remove, Put]
+Edit = Create | Rename | Move | Reorder | SetAttributes | SetRules | Remove | Put
 
 
 def node_to_json(node: Node) -> dict[str, Any]:

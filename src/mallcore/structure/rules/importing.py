@@ -7,6 +7,7 @@ hand (without an external id) stay; those below a node the source dropped move u
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 
 from mallcore.errors import InvalidInput
 from mallcore.structure.rules.apply import checked
@@ -140,7 +141,7 @@ def _filled(family: list[Node], positions: list[int | None]) -> Iterable[Node]:
         else:
             before = filled[-1] if filled else following - 2 * GAP
             filled.append((before + following) // 2)
-    if any(later <= earlier for earlier, later in zip(filled, filled[1:], strict=False)):
+    if any(later <= earlier for earlier, later in pairwise(filled)):
         filled = [place * GAP for place in range(len(family))]
     return (_at(node, position) for node, position in zip(family, filled, strict=True))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Literal, NamedTuple, Union, get_args
+from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
 from mallcore.errors import InvalidInput
 
@@ -125,7 +125,7 @@ class Stop(_Timed):
         return self.kinds
 
 
-Rule = Union[Sort, Pin, Boost, Bury, Hide, Member, Stop]
+Rule = Sort | Pin | Boost | Bury | Hide | Member | Stop
 RULES: dict[str, type[Any]] = {kind.__name__.lower(): kind for kind in get_args(Rule)}
 
 

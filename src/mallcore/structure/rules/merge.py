@@ -75,7 +75,7 @@ def _merge_node(base: Node | None, ours: Node | None, head: Node | None, side: S
     fields, clashes = {}, []
     for name in FIELDS:
         b, o, h = getattr(base, name), getattr(ours, name), getattr(head, name)
-        if o == b or o == h:
+        if o in (b, h):
             continue
         if h == b or side == "ours" or name == "position":
             fields[name] = o

@@ -145,7 +145,7 @@ class Tree:
         return cls(channel_id, Buckets.of(known), Buckets.of(children), revision, digest, at)
 
     def as_revision(self, revision: int, digest: str, at: datetime) -> Tree:
-        """The same nodes under a revision's number, digest and time; keeps the memo, so call it before the tree is shared."""
+        """The same nodes under a revision's number, digest and time; takes the memo along."""
         tree = Tree(self.channel_id, self.nodes, self.children, revision, digest, at)
         tree.memo = self.memo
         return tree
