@@ -87,6 +87,6 @@ class Mall(Protocol):
         """One unit of work."""
         ...
 
-    def memory(self, principal: Principal) -> AbstractContextManager[Context]:
+    def memory(self, principal: Principal, *, request_id: str | None = None) -> AbstractContextManager[Context]:
         """A Context that answers from memory, or raises `MemoryOnly`."""
         ...

@@ -1,4 +1,4 @@
-"""Server-sent events from a change stream: frames, heartbeats, and how many streams may be open at once."""
+"""Server-sent events from a change stream: frames, heartbeats, and how many may be open at once."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from pydantic import TypeAdapter
+
+from mallcore.errors import Unavailable
 
 RETRY_MS = 2000
 HEARTBEAT = b": still here\n\n"
@@ -81,27 +83,44 @@ class EventStream:
         closed()
 
 
-class Places:
-    """How many streams may still be opened."""
+class Streams:
+    """The streams that are open, and how many there may be."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, heartbeat: float) -> None:
         self._most = most
-        self._open: set[object] = set()
+        self._heartbeat = heartbeat
+        self._open: set[EventStream] = set()
+        self._taken = 0
         self._lock = threading.Lock()
 
-    def take(self) -> object | None:
-        """A place, or nothing when all are taken."""
+    def reserve(self) -> None:
+        """Take a place for one more; `Unavailable` when all are taken. `cancel` gives it back unused."""
         with self._lock:
-            if len(self._open) >= self._most:
-                return None
-            place = object()
-            self._open.add(place)
-            return place
+            if self._taken >= self._most:
+                raise Unavailable(f"There are {self._most} streams open already: try again later.", limit=self._most)
+            self._taken += 1
 
-    def give_back(self, place: object) -> None:
-        """Free a place."""
+    def cancel(self) -> None:
+        """Give back a place that was taken and not used."""
         with self._lock:
-            self._open.discard(place)
+            self._taken -= 1
+
+    def open(self, changes: Changes, output: TypeAdapter[Any]) -> EventStream:
+        """A stream in the place that was reserved."""
+        stream = EventStream(changes, output, self._heartbeat, lambda: self._forget(stream))
+        with self._lock:
+            self._open.add(stream)
+        return stream
+
+    def _forget(self, stream: EventStream) -> None:
+        with self._lock:
+            self._open.discard(stream)
+            self._taken -= 1
+
+    def close(self) -> None:
+        """End all of them."""
+        for stream in list(self._open):
+            stream.close()
 
     def __len__(self) -> int:
-        return len(self._open)
+        return self._taken

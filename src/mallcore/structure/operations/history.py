@@ -70,7 +70,7 @@ def log(ctx: Context, *, channel: ChannelRef, limit: Limit = 50, cursor: Cursor 
     return page(ctx.execute(query.limit(limit + 1)).all(), limit, revision_shape, lambda row: (row.number,))
 
 
-def _revisions(found: Known) -> Select[Any]:
+def _revisions(found: Known) -> Select[*tuple[Any, ...]]:
     columns = [column for column in revision_table.c if column.name != "edits"]
     return select(*columns).where(revision_table.c.channel_id == found.id)
 

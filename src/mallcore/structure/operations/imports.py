@@ -78,7 +78,7 @@ def _id(ids: dict[str, str], kind: str, key: str) -> str:
 
 
 def _imported(found: Known, taxonomy: Taxonomy, outcome: Outcome) -> Imported:
-    fields = applied_fields(found, outcome) | {"created": []}
+    fields = {**applied_fields(found, outcome), "created": []}
     return Imported(format=taxonomy.format, entries=len(taxonomy.entries), dry_run=False, **fields)
 
 

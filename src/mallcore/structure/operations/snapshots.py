@@ -106,7 +106,7 @@ def get(ctx: Context, name: str) -> Snapshot:
     return Snapshot(heads=heads, **row._mapping)
 
 
-def _heads_seen(ctx: Context) -> Select[Any]:
+def _heads_seen(ctx: Context) -> Select[*tuple[Any, ...]]:
     query = select(snapshot_head.c.channel_id, snapshot_head.c.revision, snapshot_head.c.snapshot)
     reach = ctx.reach("structure.read")
     if reach.everywhere:
@@ -115,5 +115,5 @@ def _heads_seen(ctx: Context) -> Select[Any]:
     return query.where(or_(snapshot_head.c.channel_id.in_(reach.channels), snapshot_head.c.channel_id.in_(owned)))
 
 
-def _visible(ctx: Context) -> Select[Any]:
+def _visible(ctx: Context) -> Select[*tuple[Any, ...]]:
     return select(_heads_seen(ctx).subquery().c.snapshot)

@@ -232,14 +232,14 @@ def refuse_removed(found: Known) -> None:
         raise ChannelRemoved(channel=found.slug)
 
 
-def alive(channel_id: str, number: int) -> Select[Any]:
+def alive(channel_id: str, number: int) -> Select[*tuple[Any, ...]]:
     """The rows of the nodes there were in a revision."""
     return select(*COLUMNS).where(
         node.c.channel_id == channel_id, node.c.from_revision <= number, node.c.to_revision > number
     )
 
 
-def changed_rows(channel_id: str, after: int, until: int) -> Select[Any]:
+def changed_rows(channel_id: str, after: int, until: int) -> Select[*tuple[Any, ...]]:
     """The rows that began or ended after one revision and up to another."""
     return select(*COLUMNS, node.c.from_revision, node.c.to_revision).where(
         node.c.channel_id == channel_id,
@@ -281,7 +281,7 @@ def node_of(row: Any) -> Node:
     )
 
 
-def _channels() -> Select[Any]:
+def _channels() -> Select[*tuple[Any, ...]]:
     return select(
         channel.c.id, channel.c.unit_id, channel.c.slug, unit.c.slug.label("unit"), channel.c.removed_at
     ).join(unit, unit.c.id == channel.c.unit_id)

@@ -245,7 +245,7 @@ def list_channels(
     return page(rows, limit, _brief, lambda row: (row.unit_id, row.slug))
 
 
-def _visible(ctx: Context) -> Select[Any]:
+def _visible(ctx: Context) -> Select[*tuple[Any, ...]]:
     reach = ctx.reach("structure.read")
     if reach == EVERYWHERE or reach.everywhere:
         return select(channel)

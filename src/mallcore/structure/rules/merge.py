@@ -47,7 +47,7 @@ def merge(base: Tree, ours: Tree, head: Tree, settled: Mapping[str, Side] | None
     removed: list[str] = []
     clashes: list[Clash] = []
     for node_id in sorted(changed_ids(base, ours)):
-        side = settled.get(node_id, settled.get("*"))
+        side: Side | None = settled.get(node_id) or settled.get("*")
         outcome, found = _merge_node(base.get(node_id), ours.get(node_id), head.get(node_id), side)
         clashes.extend(Clash(node_id, *one) for one in found)
         if outcome is _GONE:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from json.encoder import encode_basestring
 from typing import Any
 
@@ -24,16 +24,17 @@ def cached_tree_json(tree: Tree, start: str, depth: int | None, locale: str | No
     return found
 
 
-def remembered(tree: Tree, key: tuple[Any, ...], make: Any) -> bytes:
+def remembered(tree: Tree, key: tuple[Any, ...], make: Callable[[], bytes]) -> bytes:
     """Bytes derived from a tree, made on first use."""
     known: bytes | None = tree.memo.get(key)
-    if known is None:
-        known = make()
-        spent = tree.memo.get(_MEMO_BYTES, 0) + len(known)
-        if spent <= _MEMO_BYTES:
-            tree.memo[_MEMO_BYTES] = spent
-            tree.memo[key] = known
-    return known
+    if known is not None:
+        return known
+    made = make()
+    spent = tree.memo.get(_MEMO_BYTES, 0) + len(made)
+    if spent <= _MEMO_BYTES:
+        tree.memo[_MEMO_BYTES] = spent
+        tree.memo[key] = made
+    return made
 
 
 def _tree_json(tree: Tree, start: str, depth: int | None, locale: str | None) -> bytes:
