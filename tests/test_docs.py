@@ -2,14 +2,14 @@
 
 The blocks of one file run in order, in one namespace and one empty folder. What runs:
 
-- ```` ```python ```` blocks, by `exec`. A ```` ```text output ```` block right behind one is what it prints, where `...`
-  stands for anything; or write `assert` where the reader should believe something;
+- ```` ```python ```` blocks, by `exec`. A ```` ```text output ```` block right behind one is what it prints, where
+  `...` stands for anything; or write `assert` where the reader should believe something;
 - ```` ```console ```` and ```` ```bash ```` blocks whose first line begins with `$ mallcore`. A line that begins with
   `$` is a command and must succeed; lines below it are its output, where `...` stands for anything. No such lines: the
   output is not compared.
 
-A block with the info string `python no-run: reason` (or `console no-run: reason`) is a declared exception. A page with a
-line `<!-- needs: postgres -->` runs on a new PostgreSQL database, whose URL is in `MALLCORE_DATABASE`.
+A block with the info string `python no-run: reason` (or `console no-run: reason`) is a declared exception. A page with
+the line `<!-- needs: postgres -->` runs on a new PostgreSQL database, whose URL is in `MALLCORE_DATABASE`.
 """
 
 import contextlib
