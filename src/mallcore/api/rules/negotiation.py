@@ -22,7 +22,7 @@ def accepts(header: str, media_type: str) -> bool:
     (True, False, False)
     """
     main = media_type.partition("/")[0]
-    ranges = {name: quality for name, quality in map(_range, header.lower().split(","))}
+    ranges = dict(map(_range, header.lower().split(",")))
     for name in (media_type, f"{main}/*", "*/*"):
         if name in ranges:
             return ranges[name] > 0

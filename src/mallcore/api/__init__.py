@@ -1,0 +1,20 @@
+"""The mall over HTTP, without a framework: every operation of a catalogue as REST, and the OpenAPI document of it.
+
+Adapters translate a server's request into a `Request`, give it to a `Dispatch`, and translate the `Response` back.
+"""
+
+from mallcore.api.dispatch import Dispatch
+from mallcore.api.http import Authenticate, Mall, Options, Request, Response
+from mallcore.api.openapi import openapi
+from mallcore.api.streams import EventStream
+
+__all__ = [
+    "Authenticate",
+    "Dispatch",
+    "EventStream",
+    "Mall",
+    "Options",
+    "Request",
+    "Response",
+    "openapi",
+]

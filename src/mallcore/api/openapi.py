@@ -1,0 +1,72 @@
+"""The OpenAPI document of a catalogue: what pydantic knows of each operation, handed to the rules that lay it out."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from mallcore.api.rules.openapi import Described, laid_out
+from mallcore.api.rules.problems import status_of
+from mallcore.api.table import Route, routes_of
+from mallcore.errors import Denied, IdempotencyMismatch, InvalidInput, MallError, StaleRevision, Unauthenticated
+from mallcore.kernel.operations import Catalogue
+
+_REFERENCE = "#/components/schemas/{model}"
+
+
+def openapi(catalogue: Catalogue, base: str = "", namespace: str = "") -> dict[str, Any]:
+    """The OpenAPI 3.1 document of a catalogue mounted at ``base``.
+
+    ``namespace`` is put before the name of each component, so that the document can be merged into another.
+    """
+    routes = list(routes_of(catalogue))
+    wanted: list[tuple[Any, Any, TypeAdapter[Any]]] = []
+    for route in routes:
+        wanted.append((route.operation.name, "validation", TypeAdapter(route.operation.input)))
+        wanted.append((route.operation.name, "serialization", route.operation.output))
+    reference = _REFERENCE.replace("{", namespace + "{")
+    schemas, shared = TypeAdapter.json_schemas(wanted, ref_template=reference)
+    components: dict[str, Any] = dict(shared.get("$defs", {}))
+    described = [_described(route, schemas, components) for route in routes]
+    return laid_out(described, components, base or "/", version("mallcore"), namespace)
+
+
+def _described(route: Route, schemas: Any, components: dict[str, Any]) -> Described:
+    operation = route.operation
+    given = schemas[operation.name, "validation"]
+    name = given.get("$ref", "").rpartition("/")[2].rpartition(".")[2]
+    schema = components.pop(name, given)
+    return Described(
+        name=operation.name,
+        kind=operation.kind,
+        method=route.rest.method,
+        path=route.rest.path,
+        status=route.rest.status,
+        raw=route.rest.raw,
+        permission=operation.permission,
+        description=operation.description,
+        fields=schema.get("properties", {}),
+        required=frozenset(schema.get("required", ())),
+        lists=route.lists,
+        documents=route.documents,
+        output=schemas[operation.name, "serialization"],
+        errors=tuple((status_of(kind), kind.code) for kind in _errors(route)),
+        location=route.location is not None,
+    )
+
+
+def _errors(route: Route) -> list[type[MallError]]:
+    """What an operation may answer: what it declares, and what the pipeline before it may."""
+    fields = route.fields
+    found: list[type[MallError]] = list(route.operation.errors)
+    if fields:
+        found.append(InvalidInput)
+    if route.operation.permission is not None:
+        found += [Unauthenticated, Denied]
+    if "idempotency_key" in fields:
+        found.append(IdempotencyMismatch)
+    if "expected_revision" in fields:
+        found.append(StaleRevision)
+    return found
