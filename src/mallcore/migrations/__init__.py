@@ -33,9 +33,10 @@ def check(engine: Engine) -> bool:
 
 
 def require(engine: Engine) -> None:
-    """Raise `DatabaseNotReady` unless the database has a mall of this version or newer."""
+    """Raise `DatabaseNotReady` unless the database has a mall of this version or newer; ``found`` is what it has."""
     if not check(engine):
-        raise DatabaseNotReady()
+        with engine.connect() as connection:
+            raise DatabaseNotReady(found=state(connection)[0], needed=VERSION)
 
 
 def upgrade(engine: Engine, options: dict[str, Any] | None = None, partitions: str = "list", to: str = "head") -> int:

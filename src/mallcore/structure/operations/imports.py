@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from mallcore.errors import ChannelRemoved, InvalidInput, LimitExceeded, MalformedTaxonomy, StaleRevision
+from mallcore.kernel import progress
 from mallcore.kernel.context import Context
 from mallcore.kernel.ids import new_id
 from mallcore.kernel.operations import Rest, operation
@@ -56,20 +57,25 @@ def import_taxonomy(
     """Bring a channel to the state of a taxonomy file, as one revision of adds, removals, moves and renames.
 
     Nodes are matched by the source's ids. Those imported before and missing now are removed, unless ``keep_missing``.
+    An import that finds nothing different is a revision too: the history says when the source was taken over.
     With ``dry_run`` nothing changes, and ``text`` shows the difference it would make.
     """
     found = known(ctx, channel)
     refuse_removed(found)
+    progress.stage("parsing")
     taxonomy = parse(data, format)
     ids: dict[str, str] = {}
 
     def plan(tree: Tree) -> list[Edit]:
+        progress.stage("comparing")
         return [import_plan(tree, taxonomy.entries, lambda kind, key: _id(ids, kind, key), keep_missing)]
 
     if dry_run:
         return _tried(found, taxonomy, head(ctx, found.id), plan(head(ctx, found.id)))
     text = message or f"Import {len(taxonomy.entries)} categories ({taxonomy.format})"
-    outcome = revise(ctx, found, plan, permission=EDIT, message=text, expected_revision=expected_revision)
+    outcome = revise(
+        ctx, found, plan, permission=EDIT, message=text, expected_revision=expected_revision, even_if_empty=True
+    )
     return _imported(found, taxonomy, outcome)
 
 

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, NamedTuple
 from sqlalchemy import insert, update
 
 from mallcore.errors import MallError, StaleRevision
+from mallcore.kernel import progress
 from mallcore.kernel.context import Context
 from mallcore.kernel.events import Event
 from mallcore.kernel.ports import Reach, Subject
@@ -59,8 +60,9 @@ def revise(
     permission: str,
     message: str = "",
     expected_revision: int | None = None,
+    even_if_empty: bool = False,
 ) -> Outcome:
-    """Apply what ``plan`` makes of the head, as one revision. What changes nothing makes none."""
+    """Apply what ``plan`` makes of the head, as one revision. What changes nothing makes none, unless asked."""
     refuse_removed(found)
     tree = head(ctx, found.id)
     try:
@@ -73,14 +75,14 @@ def revise(
         tree = fresh
         evolution, edits = _planned(tree, plan, expected_revision)
     _authorize(ctx, found, permission, tree, evolution)
-    if not evolution.changes:
+    if not (evolution.changes or even_if_empty):
         return Outcome(tree, tree, {})
     new = _next(ctx, tree, evolution.tree, edits, message)
     if not _advance(ctx, new):
         tree = caught_up(ctx, found.id, locked=True)
         evolution, edits = _planned(tree, plan, expected_revision)
         _authorize(ctx, found, permission, tree, evolution)
-        if not evolution.changes:
+        if not (evolution.changes or even_if_empty):
             return Outcome(tree, tree, {})
         new = _next(ctx, tree, evolution.tree, edits, message)
         if not _advance(ctx, new):
@@ -95,7 +97,7 @@ def _planned(tree: Tree, plan: Plan, expected: int | None) -> tuple[Evolution, s
         raise StaleRevision(expected=expected, actual=tree.revision)
     edits = plan(tree)
     evolution = evolve(tree, edits)
-    return evolution, canonical_edits(edits) if evolution.changes else ""
+    return evolution, canonical_edits(edits)
 
 
 def _seen_now(ctx: Context, found: Known) -> Tree:
@@ -173,7 +175,8 @@ def write_nodes(ctx: Context, channel_id: str, number: int, nodes: list[Node]) -
     """Begin versions of nodes in a revision."""
     if len(nodes) > _FEW:
         ctx.work.dirty = True
-        ctx.backend.bulk_insert(ctx.connection, node, [_row(channel_id, number, one) for one in nodes])
+        for part in progress.parts("writing", nodes):
+            ctx.backend.bulk_insert(ctx.connection, node, [_row(channel_id, number, one) for one in part])
     elif nodes:
         names = [column.name for column in node.c]
         rows = [dict(zip(names, _row(channel_id, number, one, plain=True), strict=True)) for one in nodes]
