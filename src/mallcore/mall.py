@@ -313,7 +313,13 @@ def _opened(cls: type[Mall], settings: MallSettings, folder: Path, more: dict[st
         raise InvalidSettings(setting="database", reason=f"SQLAlchemy knows no {url.drivername!r}") from None
     except ModuleNotFoundError as error:
         raise MissingExtra(what=f"The database {url.drivername!r}", extra="postgres") from error
-    mall = cls(engine, settings, owns_engine=True, **more)
+    try:
+        mall = cls(engine, settings, owns_engine=True, **more)
+    except BaseException:  # a plug-in that is refused, say
+        engine.dispose()
+        if scratch is not None:
+            scratch.cleanup()
+        raise
     mall._scratch = scratch
     return mall
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from mallcore.kernel.events import AccessDenied, Event
 from mallcore.kernel.ports import EVERYWHERE, MALL, DatabaseBackend, Policy, Reach, SessionSource, Subject
 from mallcore.kernel.work import Work
 
+log = logging.getLogger("mallcore")
 Port = TypeVar("Port")
 
 
@@ -158,4 +160,8 @@ class Context:
 
 
 def _announce(hooks: pluggy.HookRelay, event: Event) -> None:
-    hooks.event_committed(event=event)
+    try:
+        hooks.event_committed(event=event)
+    except Exception:
+        # The change is committed: its author must not be told that it failed, and later announcements must go out.
+        log.exception("a listener to event_committed failed at %s", event.name)
