@@ -25,6 +25,7 @@ class Postgres:
 
     name: ClassVar[str] = "postgres"
     write_options: ClassVar[dict[str, Any]] = {}
+    announcement: ClassVar[str | None] = _CHANNEL
     serial_writes: ClassVar[bool] = False
 
     def __init__(self, busy_seconds: float = 10.0) -> None:

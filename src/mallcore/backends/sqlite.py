@@ -23,6 +23,7 @@ class Sqlite:
 
     name: ClassVar[str] = "sqlite"
     write_options: ClassVar[dict[str, Any]] = {"mallcore_begin": "IMMEDIATE"}
+    announcement: ClassVar[str | None] = None
     serial_writes: ClassVar[bool] = True
 
     def __init__(self, busy_seconds: float = 10.0) -> None:

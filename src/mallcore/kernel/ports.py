@@ -74,6 +74,8 @@ class DatabaseBackend(Protocol):
     name: ClassVar[str]
     write_options: ClassVar[dict[str, Any]]
     """Execution options of a connection that is about to write."""
+    announcement: ClassVar[str | None]
+    """The NOTIFY channel of a database that can change several tables in one statement, as PostgreSQL can."""
     serial_writes: ClassVar[bool]
     """Whether only one transaction can write at a time."""
 

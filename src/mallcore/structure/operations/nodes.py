@@ -330,6 +330,8 @@ def _create(one: CreateNode, find: _Find, ids: dict[int, str], place: int) -> li
 
 def _update(one: UpdateNode, find: _Find, ids: dict[int, str], place: int) -> list[Edit]:
     node_id = find(one.node)
+    if node_id == find(None):
+        raise InvalidInput(field="node", reason="the channel itself is changed by update_channel")
     edits: list[Edit] = []
     if one.name is not None or one.slug is not None or one.translations is not None:
         edits.append(Rename(node_id, one.name, one.slug, one.translations))

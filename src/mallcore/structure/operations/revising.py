@@ -7,21 +7,17 @@ are applied again. Rows, digest, event and announcement follow in the same trans
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, ClassVar, NamedTuple
 
-from sqlalchemy import insert, update
-
-from mallcore.errors import MallError, StaleRevision
-from mallcore.kernel import progress
+from mallcore.errors import ChannelRemoved, MallError, StaleRevision
 from mallcore.kernel.context import Context
 from mallcore.kernel.events import Event
 from mallcore.kernel.ports import Reach, Subject
-from mallcore.structure.model.tables import OPEN, channel, node, revision
-from mallcore.structure.operations.trees import TOPIC, Known, Trees, caught_up, head, refuse_removed
+from mallcore.structure.operations.trees import Known, Trees, caught_up, head, refuse_removed
+from mallcore.structure.operations.writing import persist
 from mallcore.structure.rules.apply import evolve
 from mallcore.structure.rules.edits import Edit, node_to_json
 from mallcore.structure.rules.history import canonical_edits
@@ -31,7 +27,6 @@ from mallcore.structure.rules.tree import Tree
 from mallcore.structure.rules.workbench import Changes, Evolution
 
 Plan = Callable[[Tree], Sequence[Edit]]
-_FEW = 20  # up to here rows go in by the ordinary insert, above by the driver's bulk path
 _SHOWN = 20  # nodes whose before and after an audit record holds; the revision holds them all
 
 
@@ -52,6 +47,16 @@ class Outcome(NamedTuple):
     changes: Changes
 
 
+class _Change(NamedTuple):
+    """What is asked of `revise`."""
+
+    plan: Plan
+    permission: str
+    message: str
+    expected: int | None
+    even_if_empty: bool
+
+
 def revise(
     ctx: Context,
     found: Known,
@@ -64,40 +69,38 @@ def revise(
 ) -> Outcome:
     """Apply what ``plan`` makes of the head, as one revision. What changes nothing makes none, unless asked."""
     refuse_removed(found)
+    change = _Change(plan, permission, message, expected_revision, even_if_empty)
     tree = head(ctx, found.id)
     try:
-        evolution, edits = _planned(tree, plan, expected_revision)
+        outcome = _attempt(ctx, found, tree, change)
     except MallError:
         # Memory may be a moment behind; only the database's word is final.
         fresh = _seen_now(ctx, found)
         if fresh.revision == tree.revision:
             raise
-        tree = fresh
-        evolution, edits = _planned(tree, plan, expected_revision)
-    _authorize(ctx, found, permission, tree, evolution)
-    if not (evolution.changes or even_if_empty):
-        return Outcome(tree, tree, {})
-    new = _next(ctx, tree, evolution.tree, edits, message)
-    if not _advance(ctx, new):
-        tree = caught_up(ctx, found.id, locked=True)
-        evolution, edits = _planned(tree, plan, expected_revision)
-        _authorize(ctx, found, permission, tree, evolution)
-        if not (evolution.changes or even_if_empty):
-            return Outcome(tree, tree, {})
-        new = _next(ctx, tree, evolution.tree, edits, message)
-        if not _advance(ctx, new):
-            refuse_removed(found._replace(removed=True))
-    _write(ctx, new, evolution.changes, edits, message)
-    _tell(ctx, found, tree, new, evolution.changes, message)
-    return Outcome(new, tree, evolution.changes)
+        outcome = None
+    if outcome is None:
+        outcome = _attempt(ctx, found, caught_up(ctx, found.id, locked=True), change)
+    if outcome is None:  # the head stood still, so it is the channel that is gone
+        raise ChannelRemoved(channel=found.slug)
+    return outcome
 
 
-def _planned(tree: Tree, plan: Plan, expected: int | None) -> tuple[Evolution, str]:
-    if expected is not None and tree.revision != expected:
-        raise StaleRevision(expected=expected, actual=tree.revision)
-    edits = plan(tree)
+def _attempt(ctx: Context, found: Known, tree: Tree, change: _Change) -> Outcome | None:
+    """Make the revision on this tree; nothing is written, and nothing returned, when it is the head no more."""
+    if change.expected is not None and tree.revision != change.expected:
+        raise StaleRevision(expected=change.expected, actual=tree.revision)
+    edits = change.plan(tree)
     evolution = evolve(tree, edits)
-    return evolution, canonical_edits(edits)
+    _authorize(ctx, found, change.permission, tree, evolution)
+    if not (evolution.changes or change.even_if_empty):
+        return Outcome(tree, tree, {})
+    written = canonical_edits(edits)
+    new = _next(ctx, tree, evolution.tree, written, change.message)
+    if not persist(ctx, new, evolution.changes, written, change.message):
+        return None
+    _tell(ctx, found, new, evolution.changes, change.message)
+    return Outcome(new, tree, evolution.changes)
 
 
 def _seen_now(ctx: Context, found: Known) -> Tree:
@@ -105,18 +108,22 @@ def _seen_now(ctx: Context, found: Known) -> Tree:
 
 
 def _authorize(ctx: Context, found: Known, permission: str, tree: Tree, evolution: Evolution) -> None:
-    """Refuse unless every node that changes lies within the caller's reach, where it was and where it goes."""
+    """Refuse unless every node that changes lies within the caller's reach, where it was and where it goes.
+
+    To come, go or move, a node needs its parent within reach: the top of a granted subtree stays where it is.
+    """
     reach = ctx.reach(permission)
     if reach.covers(Subject(found.unit_id, found.id)):
         return
     for node_id, (before, after) in evolution.changes.items():
+        stays = before is not None and after is not None and before.parent_id == after.parent_id
         for side, there in ((tree, before), (evolution.tree, after)):
-            if there is not None and not _within(reach, side, there):
+            if there is not None and not _within(reach, side, there.id if stays else there.parent_id):
                 ctx.refuse(permission, Subject(found.unit_id, found.id, (node_id,)))
 
 
-def _within(reach: Reach, tree: Tree, there: Node) -> bool:
-    return not reach.nodes.isdisjoint(one.id for one in tree.lineage(there.id))
+def _within(reach: Reach, tree: Tree, node_id: str | None) -> bool:
+    return node_id is not None and not reach.nodes.isdisjoint(one.id for one in tree.lineage(node_id))
 
 
 def _next(ctx: Context, tree: Tree, changed: Tree, edits: str, message: str) -> Tree:
@@ -127,76 +134,7 @@ def _next(ctx: Context, tree: Tree, changed: Tree, edits: str, message: str) -> 
     return changed.as_revision(number, digest, at)
 
 
-def _advance(ctx: Context, new: Tree) -> bool:
-    """Move the head, if it still is the revision before; from here on the channel is ours until we commit."""
-    root = new.root
-    statement = (
-        update(channel)
-        .where(channel.c.id == new.channel_id, channel.c.head == new.revision - 1, channel.c.removed_at.is_(None))
-        .values(
-            head=new.revision,
-            digest=new.digest,
-            revised_at=new.at,
-            name=root.name,
-            locale=root.attributes.get("locale", "en"),
-            currency=root.attributes.get("currency", "EUR"),
-        )
-    )
-    dirty = ctx.work.dirty
-    moved = ctx.execute(statement).rowcount == 1
-    ctx.work.dirty = dirty or moved
-    return moved
-
-
-def _write(ctx: Context, new: Tree, changes: Changes, edits: str, message: str) -> None:
-    row = {
-        "channel_id": new.channel_id,
-        "number": new.revision,
-        "author": ctx.principal.ref,
-        "message": message,
-        "at": new.at,
-        "edits": edits,
-        "digest": new.digest,
-    }
-    ctx.execute(insert(revision), row)
-    _end(ctx, new, [node_id for node_id, (before, _) in changes.items() if before is not None])
-    write_nodes(ctx, new.channel_id, new.revision, [after for _, after in changes.values() if after is not None])
-
-
-def _end(ctx: Context, new: Tree, ids: list[str]) -> None:
-    """End the versions of nodes that were in force until now."""
-    if ids:
-        among = node.c.node_id == ids[0] if len(ids) == 1 else ctx.backend.among(node.c.node_id, ids)
-        mine = (node.c.channel_id == new.channel_id, node.c.to_revision == OPEN, among)
-        ctx.execute(update(node).where(*mine).values(to_revision=new.revision))
-
-
-def write_nodes(ctx: Context, channel_id: str, number: int, nodes: list[Node]) -> None:
-    """Begin versions of nodes in a revision."""
-    if len(nodes) > _FEW:
-        ctx.work.dirty = True
-        for part in progress.parts("writing", nodes):
-            ctx.backend.bulk_insert(ctx.connection, node, [_row(channel_id, number, one) for one in part])
-    elif nodes:
-        names = [column.name for column in node.c]
-        rows = [dict(zip(names, _row(channel_id, number, one, plain=True), strict=True)) for one in nodes]
-        ctx.execute(insert(node), rows)
-
-
-def _row(channel_id: str, number: int, one: Node, plain: bool = False) -> tuple[Any, ...]:
-    """A node as a row: JSON columns as text, or with ``plain`` as values for the column types to convert."""
-    if not (one.translations or one.attributes or one.rules):
-        return (channel_id, one[0], number, OPEN, *one[1:7], None, None, None)
-    data = node_to_json(one)
-    extras = [data.get(name) for name in ("translations", "attributes", "rules")]
-    return (channel_id, one[0], number, OPEN, *one[1:7], *(extras if plain else map(_json, extras)))
-
-
-def _json(value: Any) -> str | None:
-    return None if value is None else json.dumps(value, ensure_ascii=False)
-
-
-def _tell(ctx: Context, found: Known, old: Tree, new: Tree, changes: Changes, message: str) -> None:
+def _tell(ctx: Context, found: Known, new: Tree, changes: Changes, message: str) -> None:
     trees = ctx.port(Trees)
     ctx.work.local[found.id] = new
     ctx.work.on_rollback(lambda: _unknown(ctx.work.local, found.id))
@@ -214,7 +152,6 @@ def _tell(ctx: Context, found: Known, old: Tree, new: Tree, changes: Changes, me
             changed=len(changes),
         )
     )
-    ctx.backend.announce(ctx.connection, f"{TOPIC} {found.id}:{new.revision}")
 
 
 def _unknown(local: dict[Any, Any], channel_id: str) -> None:

@@ -32,9 +32,10 @@ from mallcore.structure.model.shapes import (
     plain,
 )
 from mallcore.structure.model.tables import channel, revision, unit
-from mallcore.structure.operations.revising import revise, write_nodes
+from mallcore.structure.operations.revising import revise
 from mallcore.structure.operations.scopes import of_channel, of_unit, unit_row
 from mallcore.structure.operations.trees import TOPIC, Known, Trees, head, known, refuse_removed
+from mallcore.structure.operations.writing import write_nodes
 from mallcore.structure.rules.edits import Create, Edit, Rename, SetAttributes
 from mallcore.structure.rules.history import canonical_edits, digest
 from mallcore.structure.rules.nodes import (

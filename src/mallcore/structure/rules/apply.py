@@ -234,7 +234,7 @@ def _check_whole(bench: Workbench, edit: Put) -> None:
     for node in edit.nodes:
         if node.kind == "section" and node.parent_id != bench.tree.channel_id:
             raise MisplacedSection(node=node.slug)
-        known = bench.tree.get(node.id)
+        known = bench.before(node.id)
         moved = known is not None and known.parent_id != node.parent_id
         depth = _depth(bench, node.id, depths)  # first: it finds loops, in which a height has no end
         deepest = depth + (bench.height(node.id) if moved else 0)

@@ -41,9 +41,9 @@ class Buckets(Mapping[str, V], Generic[V]):
         parts = self._parts
         return parts[hash(key) & (len(parts) - 1)][key]
 
-    def get(self, key: str, default: Any = None) -> Any:
+    def get(self, key: object, default: Any = None) -> Any:
         parts = self._parts
-        return parts[hash(key) & (len(parts) - 1)].get(key, default)
+        return parts[hash(key) & (len(parts) - 1)].get(key, default)  # type: ignore[call-overload]
 
     def __contains__(self, key: object) -> bool:
         parts = self._parts

@@ -41,13 +41,15 @@ class Workbench:
 
     def __init__(self, tree: Tree) -> None:
         self.tree = tree
+        self.before = tree.nodes.get
         self.nodes: dict[str, Node | None] = {}
         self.families: dict[str, list[tuple[int, str]]] = {}
         self.slugs: dict[str, dict[str, str]] = {}
         self.external: dict[str, str | None] = {}
 
     def get(self, node_id: str) -> Node | None:
-        return self.nodes[node_id] if node_id in self.nodes else self.tree.get(node_id)
+        found: Node | None = self.nodes[node_id] if node_id in self.nodes else self.before(node_id)
+        return found
 
     def node(self, node_id: str) -> Node:
         found = self.get(node_id)
@@ -187,7 +189,7 @@ class Workbench:
         changes = {
             node_id: (before, after)
             for node_id, after in self.nodes.items()
-            if (before := tree.get(node_id)) is not after and before != after
+            if (before := self.before(node_id)) is not after and before != after
         }
         families = {
             parent: tuple(child for _, child in family) or None
