@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from pydantic import TypeAdapter
 
-from mallcore.errors import Unavailable
+from mallcore.errors import MallError, Unavailable
+
+log = logging.getLogger("mallcore.api")
 
 RETRY_MS = 2000
-HEARTBEAT = b": still here\n\n"
 
 
 class Changes(Protocol):
@@ -38,6 +40,7 @@ class EventStream:
     """
 
     opening = f"retry: {RETRY_MS}\n\n".encode()
+    beat = b": still here\n\n"
 
     def __init__(
         self, changes: Changes, output: TypeAdapter[Any], heartbeat: float, closed: Callable[[], None]
@@ -60,8 +63,18 @@ class EventStream:
         self._changes.subscribe(wake)
 
     def fetch(self, timeout: float = 0.0) -> bytes:
-        """The frames of what is new; nothing when there is nothing."""
-        return b"".join(map(self._frame, self._changes.next(timeout)))
+        """The frames of what is new; nothing when there is nothing.
+
+        When it fails, the stream ends: the caller comes back, and learns the reason from a problem document.
+        """
+        try:
+            return b"".join(map(self._frame, self._changes.next(timeout)))
+        except MallError as error:
+            log.info("a stream ends: %s: %s", error.code, error)
+        except Exception:
+            log.exception("a stream ends")
+        self.close()
+        return b""
 
     def _frame(self, item: Any) -> bytes:
         return b"id: %d\nevent: revision\ndata: %b\n\n" % (item.number, self._output.dump_json(item))
@@ -69,7 +82,9 @@ class EventStream:
     def __iter__(self) -> Iterator[bytes]:
         yield self.opening
         while not self.over:
-            yield self.fetch(self.heartbeat) or HEARTBEAT
+            frames = self.fetch(self.heartbeat)
+            if not self.over:
+                yield frames or self.beat
 
     def close(self) -> None:
         """End the stream and give its place to another. Harmless when done before."""

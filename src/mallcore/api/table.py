@@ -115,7 +115,7 @@ def routes_of(catalogue: Catalogue) -> Iterator[Route]:
 
 
 def _location(rest: Rest, readable: list[list[str]]) -> tuple[str, ...] | None:
-    """Where one reads what a POST to a collection made: the path that ends in the collection's name and one parameter."""
+    """Where one reads what a POST to a collection made: the path that ends in the collection and one parameter."""
     made = split(rest.path)
     if rest.status != 201:
         return None

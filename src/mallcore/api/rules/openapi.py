@@ -106,7 +106,7 @@ class _Within:
         made = {
             "operationId": one.name,
             "tags": [one.name.split(".")[0]],
-            "summary": summary.rstrip("."),
+            "summary": summary.split(". ")[0].rstrip("."),
             "description": f"{summary}\n{more}\n\n{_permission(one)}".replace("\n\n\n", "\n\n"),
             "parameters": [*self._parameters(one), *self._headers(one)],
             "responses": self._responses(one),
@@ -219,9 +219,9 @@ def _first(operation: dict[str, Any]) -> dict[str, Any]:
 
 
 _ABOUT = (
-    "Every change is one revision. Send `If-Match` with the revision you saw to change nothing unseen, `Idempotency-Key` "
-    "to repeat a call safely, and `Mall-Min-Revision` to read what you wrote. Errors are RFC 9457 problem documents; "
-    "their `code` is stable."
+    "Every change is one revision. Send `If-Match` with the revision you saw to change nothing unseen, "
+    "`Idempotency-Key` to repeat a call safely, and `Mall-Min-Revision` to read what you wrote. Errors are RFC 9457 "
+    "problem documents; their `code` is stable."
 )
 _EVENTS_ABOUT = "Server-sent events named `revision`; `id` is the revision's number, `data` the revision as JSON."
 _BYTES = {"type": "string", "format": "binary"}

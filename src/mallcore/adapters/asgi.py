@@ -1,0 +1,148 @@
+"""The mall as an ASGI 3 application, to be served alone or mounted in another one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from mallcore.api import Authenticate, Dispatch, EventStream, Mall, Options, Request, Response
+
+__all__ = ["MallASGI"]
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+_BODILESS = ("GET", "HEAD", "OPTIONS")
+
+
+class MallASGI:
+    """Serves a mall's operations. Reads from memory are answered on the event loop; all else waits in a thread.
+
+    ``authenticate`` gets the `Request` and returns a `Principal`, or nothing for anonymous callers.
+    """
+
+    def __init__(self, mall: Mall, authenticate: Authenticate, *, options: Options | None = None) -> None:
+        self.dispatch = Dispatch(mall, authenticate, options)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._http(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1000})
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = _request(scope)
+        response = self.dispatch.quick(request)
+        if response is None:
+            if request.method not in _BODILESS:
+                body = await _body(request, receive, self.dispatch.options.max_body)
+                if body is None:
+                    return
+                request.body = body
+            response = await asyncio.to_thread(self.dispatch.run, request)
+        if response.stream is None:
+            await send(_start(response))
+            await send({"type": "http.response.body", "body": response.body})
+        else:
+            await _Streaming(response.stream, receive, send).run(_start(response))
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        """The mall belongs to the host, so nothing is opened or closed here but the streams."""
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                await send({"type": "lifespan.startup.complete"})
+            elif message["type"] == "lifespan.shutdown":
+                self.dispatch.close()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+
+def _request(scope: Scope) -> Request:
+    base, path = scope.get("root_path", "").rstrip("/"), scope["path"]
+    if base and (path == base or path.startswith(base + "/")):
+        path = path[len(base) :]
+    headers: dict[str, str] = {}
+    for raw, value in scope["headers"]:
+        name, text = raw.decode("latin-1"), value.decode("latin-1")
+        headers[name] = f"{headers[name]}, {text}" if name in headers else text
+    query = scope.get("query_string", b"").decode("latin-1")
+    return Request(scope["method"], path or "/", query, headers, base=base, origin=scope)
+
+
+async def _body(request: Request, receive: Receive, limit: int) -> bytes | None:
+    """The body, up to one byte more than the limit; nothing when the client is gone."""
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and len(declared) < 19 and int(declared) > limit:
+        return b""
+    parts: list[bytes] = []
+    size = 0
+    while size <= limit:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if not message.get("more_body", False):
+            break
+    return b"".join(parts)
+
+
+def _start(response: Response) -> dict[str, Any]:
+    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers]
+    return {"type": "http.response.start", "status": response.status, "headers": headers}
+
+
+class _Streaming:
+    """One open stream: sleeps on the event loop until something is there, the client goes, or a heartbeat is due."""
+
+    def __init__(self, stream: EventStream, receive: Receive, send: Send) -> None:
+        self._stream = stream
+        self._receive = receive
+        self._send = send
+        self._news = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+
+    async def run(self, start: dict[str, Any]) -> None:
+        gone = asyncio.ensure_future(self._gone())
+        gone.add_done_callback(lambda _: self._news.set())
+        try:
+            self._stream.subscribe(self._wake)
+            await self._send(start)
+            await self._write(self._stream.opening)
+            while not (gone.done() or self._stream.over):
+                await self._next()
+            if not gone.done():
+                await self._send({"type": "http.response.body", "body": b""})
+        except OSError:
+            return  # the client went away while we were writing
+        finally:
+            gone.cancel()
+            self._stream.close()
+
+    async def _next(self) -> None:
+        self._news.clear()
+        frames = await asyncio.to_thread(self._stream.fetch)
+        if frames:
+            await self._write(frames)
+            return
+        try:
+            await asyncio.wait_for(self._news.wait(), self._stream.heartbeat)
+        except TimeoutError:
+            await self._write(self._stream.beat)
+
+    async def _write(self, part: bytes) -> None:
+        await self._send({"type": "http.response.body", "body": part, "more_body": True})
+
+    async def _gone(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    def _wake(self) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop may be closed by now
+            self._loop.call_soon_threadsafe(self._news.set)

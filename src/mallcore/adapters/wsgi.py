@@ -1,0 +1,67 @@
+"""The mall as a WSGI application, to be served alone or mounted in another one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from mallcore.api import Authenticate, Dispatch, Mall, Options, Request, Response
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIEnvironment
+
+__all__ = ["MallWSGI"]
+
+
+class MallWSGI:
+    """Serves a mall's operations. An open event stream occupies the thread that serves it.
+
+    ``authenticate`` gets the `Request` and returns a `Principal`, or nothing for anonymous callers.
+    """
+
+    def __init__(self, mall: Mall, authenticate: Authenticate, *, options: Options | None = None) -> None:
+        self.dispatch = Dispatch(mall, authenticate, options)
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        path = _decoded(environ.get("PATH_INFO", "")) or "/"
+        request = request_of(environ, _decoded(environ.get("SCRIPT_NAME", "")), path)
+        response = self.dispatch.quick(request)
+        if response is None:
+            request.body = _body(request, environ, self.dispatch.options.max_body)
+            response = self.dispatch.run(request)
+        start_response(status_line(response), response.headers)
+        return [response.body] if response.stream is None else response.stream
+
+
+def request_of(environ: Mapping[str, Any], base: str, path: str) -> Request:
+    """The request in a WSGI environ, without its body."""
+    headers = {name[5:].replace("_", "-").lower(): value for name, value in environ.items() if name.startswith("HTTP_")}
+    for name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+        if environ.get(name):
+            headers[name.replace("_", "-").lower()] = environ[name]
+    query = environ.get("QUERY_STRING", "")
+    return Request(environ["REQUEST_METHOD"].upper(), path, query, headers, base=base.rstrip("/"), origin=environ)
+
+
+def status_line(response: Response) -> str:
+    """``200 OK``."""
+    return f"{response.status} {HTTPStatus(response.status).phrase}"
+
+
+def _decoded(text: str) -> str:
+    """PEP 3333 hands bytes as if they were Latin-1."""
+    return text.encode("latin-1").decode("utf-8", "replace")
+
+
+def _body(request: Request, environ: Mapping[str, Any], limit: int) -> bytes:
+    """The body, up to one byte more than the limit. Without a length there is one only if the server marks its end."""
+    if request.method in ("GET", "HEAD", "OPTIONS"):
+        return b""
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and len(declared) < 19:
+        size = int(declared) if int(declared) <= limit else 0
+    else:
+        size = limit + 1 if environ.get("wsgi.input_terminated") else 0
+    body: bytes = environ["wsgi.input"].read(size) if size else b""
+    return body
