@@ -47,21 +47,25 @@ def merge(base: Tree, ours: Tree, head: Tree, settled: Mapping[str, Side] | None
     removed: list[str] = []
     clashes: list[Clash] = []
     for node_id in sorted(changed_ids(base, ours)):
-        side: Side | None = settled.get(node_id) or settled.get("*")
+        side = _side(settled, node_id)
         outcome, found = _merge_node(base.get(node_id), ours.get(node_id), head.get(node_id), side)
         clashes.extend(Clash(node_id, *one) for one in found)
         if outcome is _GONE:
             removed.append(node_id)
         elif isinstance(outcome, Node):
             nodes.append(outcome)
-    edit = Put(tuple(nodes), tuple(removed))
+    edit = Put(tuple(nodes), tuple(_removable(head, removed, nodes, settled)))
     if not clashes:
-        clashes.extend(_orphans(head, edit, settled) or _broken(head, edit))
+        clashes.extend(_orphans(head, edit) or _broken(head, edit))
     return Merge(edit, tuple(clashes))
 
 
 _GONE = object()
 _Found = list[tuple[str, Any, Any, Any, str]]
+
+
+def _side(settled: Mapping[str, Side], node_id: str) -> Side | None:
+    return settled.get(node_id) or settled.get("*")
 
 
 def _merge_node(base: Node | None, ours: Node | None, head: Node | None, side: Side | None) -> tuple[Any, _Found]:
@@ -85,10 +89,13 @@ def _merge_node(base: Node | None, ours: Node | None, head: Node | None, side: S
 
 
 def _merge_removal(base: Node | None, head: Node | None, side: Side | None) -> tuple[Any, _Found]:
-    if head is None or side == "theirs":
+    if head is None:
         return None, []
-    if head == base or side == "ours" or (base is not None and head._replace(position=base.position) == base):
+    unchanged = base is not None and head._replace(position=base.position) == base
+    if unchanged or side == "ours":
         return _GONE, []
+    if side == "theirs":
+        return None, []
     return None, [("removed", None, None, None, "the draft removes what was changed since")]
 
 
@@ -100,7 +107,23 @@ def _merge_missing(base: Node | None, ours: Node, side: Side | None) -> tuple[An
     return None, [("removed", None, None, None, "the draft changes what was removed since")]
 
 
-def _orphans(head: Tree, edit: Put, settled: Mapping[str, Side]) -> list[Clash]:
+def _removable(head: Tree, removed: list[str], nodes: list[Node], settled: Mapping[str, Side]) -> list[str]:
+    """What is removed after all: settled by ``theirs``, a node stays when the head put something below it."""
+    gone, moved = set(removed), {node.id for node in nodes}
+    again = True
+    while again:
+        staying = {
+            node_id
+            for node_id in gone
+            if _side(settled, node_id) == "theirs"
+            and any(child not in gone and child not in moved for child in head.child_ids(node_id))
+        }
+        gone -= staying
+        again = bool(staying)
+    return [node_id for node_id in removed if node_id in gone]
+
+
+def _orphans(head: Tree, edit: Put) -> list[Clash]:
     """Nodes that the head put below what the draft removes."""
     gone, kept = set(edit.removed), {node.id for node in edit.nodes}
     return [
