@@ -21,7 +21,7 @@ from mallcore.structure.rules.edits import (
     SetRules,
     node_to_json,
 )
-from mallcore.structure.rules.nodes import MAX_DEPTH, Node
+from mallcore.structure.rules.nodes import MAX_DEPTH, Node, thaw
 from mallcore.structure.rules.tree import Tree
 
 
@@ -86,10 +86,9 @@ class PlainTree:
             case Reorder(id, children):
                 self._reorder(id, list(children))
             case SetAttributes(id, attributes, replace):
-                kept = {} if replace else self._node(id).get("attributes", {})
-                self._set(id, "attributes", {k: v for k, v in {**kept, **attributes}.items() if v is not None})
+                kept = {**({} if replace else self._node(id).get("attributes", {})), **thaw(attributes)}
+                self._set(id, "attributes", {key: value for key, value in kept.items() if value is not None})
             case SetRules(id, _):
-                self._node(id)
                 self._set(id, "rules", plain_rules(edit))
             case Remove(id, policy):
                 self._remove(id, policy)
@@ -107,7 +106,7 @@ class PlainTree:
         return self.nodes[node_id]
 
     def _set(self, node_id: str, field: str, value: Any) -> None:
-        node = dict(self.nodes[node_id])
+        node = dict(self._node(node_id))
         node.pop(field, None)
         self.nodes[node_id] = {**node, field: value} if value else node
 
