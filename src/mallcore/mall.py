@@ -76,7 +76,7 @@ class Mall:
 
     def _wired(self, policy: Policy | None, clock: Callable[[], datetime]) -> Services:
         source = EngineSessions(self.engine, self.backend, self.settings.busy_seconds)
-        grants = access.Grants(self.engine.connect)
+        grants = access.Grants(self.engine.connect, lambda: self.follower.running)
         trees = structure.Trees(self.follower)
         ports: dict[type, Any] = {
             Catalogue: self.catalogue,

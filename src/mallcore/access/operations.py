@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sized
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -80,10 +81,14 @@ class Places:
 
 
 class Grants(Policy):
-    """The mall's own policy: grants of roles, in memory per principal, forgotten whenever one changes anywhere."""
+    """The mall's own policy: grants of roles, in memory per principal, forgotten whenever one changes anywhere.
 
-    def __init__(self, connect: Any) -> None:
+    ``told`` says whether this process hears of changes made by others; while it does not, nothing is kept.
+    """
+
+    def __init__(self, connect: Callable[[], AbstractContextManager[Connection]], told: Callable[[], bool]) -> None:
         self._connect = connect
+        self._told = told
         self._reach: dict[tuple[str, str], Reach] = {}
         self._held: dict[str, list[Held]] = {}
         self._generation = 0
@@ -96,7 +101,7 @@ class Grants(Policy):
             generation = self._generation
             known = _reach(self._of(principal.ref), permission)
             # A change that came while we were reading must not be hidden by what we read.
-            if generation == self._generation and len(self._reach) < _MAX_CACHED:
+            if generation == self._generation and self._keeps(self._reach):
                 self._reach[key] = known
         return known
 
@@ -106,13 +111,16 @@ class Grants(Policy):
         self._reach = {}
         self._held = {}
 
+    def _keeps(self, memory: Sized) -> bool:
+        return self._told() and len(memory) < _MAX_CACHED
+
     def _of(self, ref: str) -> list[Held]:
         known = self._held.get(ref)
         if known is None:
             generation = self._generation
             with self._connect() as connection:
                 known = _held(connection, ref)
-            if generation == self._generation and len(self._held) < _MAX_CACHED:
+            if generation == self._generation and self._keeps(self._held):
                 self._held[ref] = known
         return known
 

@@ -38,7 +38,9 @@ class Trail:
             "channel_id": event.channel_id,
             "revision": event.revision,
             "before": _plain(event.before),
-            "after": {"permission": event.permission} if isinstance(event, AccessDenied) else _plain(event.after),
+            "after": {"permission": event.permission, **event.details}
+            if isinstance(event, AccessDenied)
+            else _plain(event.after),
             "request_id": ctx.request_id,
         }
         ctx.execute(insert(audit_record), row)

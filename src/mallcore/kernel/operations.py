@@ -27,6 +27,7 @@ from mallcore.kernel.tables import idempotency
 P = ParamSpec("P")
 T = TypeVar("T")
 Resolver = Callable[[Context, Mapping[str, Any]], Subject | Iterable[Subject]]
+_NAMING = ("unit", "channel", "node", "draft", "schedule", "snapshot", "role", "grant")
 Kind = Literal["query", "command", "stream"]
 
 
@@ -182,15 +183,20 @@ def authorize(known: Operation, ctx: Context, given: Mapping[str, Any]) -> None:
     if reach.everywhere:
         return
     if not reach:
-        ctx.refuse(known.permission)
+        ctx.refuse(known.permission, **_asked(given))
     try:
         about = known.subject(ctx, given)
     except NotFound:
         # Whoever may not look everywhere learns nothing about what exists: unknown and foreign are refused alike.
-        return ctx.refuse(known.permission)
+        return ctx.refuse(known.permission, **_asked(given))
     for subject in (about,) if isinstance(about, Subject) else about:
         if not reach.covers(subject):
             ctx.refuse(known.permission, subject)
+
+
+def _asked(given: Mapping[str, Any]) -> dict[str, str]:
+    """What a refused call named, for the record; unresolved, since its caller may not learn what there is."""
+    return {name: given[name][:200] for name in _NAMING if isinstance(given.get(name), str)}
 
 
 def _command(known: Operation, ctx: Context, given: BaseModel) -> Any:
