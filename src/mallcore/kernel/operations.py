@@ -194,7 +194,7 @@ def authorize(known: Operation, ctx: Context, given: Mapping[str, Any]) -> None:
             ctx.refuse(known.permission, subject)
 
 
-def _asked(given: Mapping[str, Any]) -> dict[str, str]:
+def _asked(given: Mapping[str, Any]) -> dict[str, Any]:
     """What a refused call named, for the record; unresolved, since its caller may not learn what there is."""
     return {name: given[name][:200] for name in _NAMING if isinstance(given.get(name), str)}
 
