@@ -100,6 +100,11 @@ class NodeAnswer:
     locale: str | None = None
 
     @property
+    def revision(self) -> int:
+        """The revision shown."""
+        return self.tree.revision
+
+    @property
     def etag(self) -> str:
         """Names exactly these bytes."""
         return f"{self.tree.digest[:32]}.{self.node.id}.{self.locale or ''}"
