@@ -179,6 +179,15 @@ def test_an_order_that_is_there_already_changes_nothing(tree: Tree, data: st.Dat
         assert evolve(tree, [Move(children[-1], parent)]).changes == {}
 
 
+def test_a_place_between_two_siblings_is_a_place_already() -> None:
+    """Naming the order or the place that is there changes nothing, also where positions have gaps of all sizes."""
+    family = [Node(f"n{i}", "category", mall.ROOT, i * i - 7, f"s{i}", "n") for i in range(5)]
+    tree = Tree.of(mall.ROOT, [mall.root(), *family])
+    edits: list[Edit] = [Move(f"n{i}", mall.ROOT, i) for i in range(5)]
+    assert evolve(tree, [*edits, Move("n4", mall.ROOT), Move("n4", mall.ROOT, 99)]).changes == {}
+    assert evolve(tree, [Reorder(mall.ROOT, ("n0", "n1"))]).changes == {}
+
+
 def test_there_is_always_room_between_two_siblings() -> None:
     """A hundred nodes set in at the same place stand in the order in which they were set in, the last one first."""
     tree = apply(mall.empty(), [Create(Node(f"end{i}", "category", mall.ROOT, 0, f"end{i}", "End")) for i in (0, 1)])

@@ -157,8 +157,19 @@ def _move(bench: Workbench, edit: Move) -> None:
         parent = bench.get(parent.parent_id) if parent.parent_id is not None else None
     moved = node._replace(parent_id=edit.parent_id)
     _check_place(bench, moved, bench.height(node.id))
+    if _stands_there(bench, node, edit):
+        return
     position = _place(bench, edit.parent_id, edit.index, node.id)
     bench.put(moved._replace(position=position))
+
+
+def _stands_there(bench: Workbench, node: Node, edit: Move) -> bool:
+    """Whether a move leads to where the node is: then it must not even get another position."""
+    if node.parent_id != edit.parent_id:
+        return False
+    family = bench.child_ids(edit.parent_id)
+    last = len(family) - 1
+    return family.index(node.id) == (last if edit.index is None else min(max(edit.index, 0), last))
 
 
 def _reorder(bench: Workbench, edit: Reorder) -> None:
@@ -171,7 +182,9 @@ def _reorder(bench: Workbench, edit: Reorder) -> None:
     named = set(edit.children)
     if len(named) != len(edit.children):
         raise InvalidInput(field="children", reason="a child is named twice")
-    _number(bench, [*edit.children, *(child for child in present if child not in named)])
+    wanted = [*edit.children, *(child for child in present if child not in named)]
+    if wanted != present:
+        _number(bench, wanted)
 
 
 def _set_attributes(bench: Workbench, edit: SetAttributes) -> None:
