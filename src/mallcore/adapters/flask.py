@@ -39,7 +39,8 @@ def mall_blueprint(
         if response is None:
             request.body = _body(request, dispatch.options.max_body)
             response = dispatch.run(request)
-        return flask.Response(response.stream or response.body, response.status, response.headers)
+        # A list, because Flask counts plain bytes itself: a HEAD tells the length of what a GET would send.
+        return flask.Response(response.stream or [response.body], response.status, response.headers)
 
     for rule in ("/", "/<path:path>"):
         blueprint.add_url_rule(
