@@ -116,11 +116,8 @@ def _calls(url: str) -> dict[str, Callable[..., Any]]:
 
     def tree_as_of(transaction: int) -> None:
         ended = versions.end_transaction_id
-        then = select(versions).where(
-            versions.transaction_id <= transaction,
-            or_(ended.is_(None), ended > transaction),
-            versions.operation_type != 2,
-        )
+        there = (versions.transaction_id <= transaction, or_(ended.is_(None), ended > transaction))
+        then = select(versions).where(*there, versions.operation_type != 2)
         with Session(engine) as session:
             nested(session.scalars(then.order_by(versions.position)).all())
 

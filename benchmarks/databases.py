@@ -1,4 +1,4 @@
-"""Where benchmarks run: a SQLite file in a temporary folder, a PostgreSQL server of our own (fsync on), or a given one."""
+"""Where benchmarks run: a SQLite file in a temporary folder, a PostgreSQL of our own (fsync on), or a given one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Taking times: cases run in turns, so that what disturbs the machine disturbs all of them; medians with their spread."""
+"""Taking times: cases run in turns, so that what disturbs the machine disturbs all; medians with their spread."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ class Finding:
                 "" if one["met"] is None else f"   target ≤ {one['target']:g}: {'met' if one['met'] else 'MISSED'}"
             )
             spread = f"({one['p10']:.2f} to {one['p90']:.2f})"
-            lines.append(f"  = {one['ratio']:.2f} {spread} × of {one['theirs']!r}: {one['ours']!r}{verdict}")
+            lines.append(f"  = {one['ratio']:.2f} {spread} x of {one['theirs']!r}: {one['ours']!r}{verdict}")
         lines.extend(f"  {name}: {value}" for name, value in self.facts.items())
         lines.extend(f"  note: {note}" for note in self.notes)
         return "\n".join(lines)

@@ -1,6 +1,6 @@
 """The structure rows of the design's table: hot reads, edits, old revisions, imports and rollback.
 
-python -m benchmarks.structure [--database sqlite|postgres|URL]... [--rows hot,edit,old,import,rollback] [--quick] [--json]
+python -m benchmarks.structure [--database sqlite|postgres|URL] [--rows hot,edit,old,import,rollback] [--quick] [--json]
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Scene:
             sizes[node.id] = 1 + sum(sizes[child] for child in tree.child_ids(node.id))
         inner = (one for one, size in sizes.items() if size > 50 and tree.node(one).kind == "category")
         best = min(inner, key=lambda one: abs(sizes[one] - SUBTREE))
-        mine = set(line.id for _, line in tree.walk(best))
+        mine = {line.id for _, line in tree.walk(best)}
         home = tree.node(best).parent_id or ""
         away = next(child for child in tree.child_ids(self.channel) if child not in mine and child != home)
         return best, sizes[best], [away, home]
