@@ -1,0 +1,133 @@
+"""Tables in the reference say what the code says."""
+
+import doctest
+import importlib
+import re
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import inspect
+
+from mallcore import Mall, access, audit, structure
+from mallcore.access.rules import BUILT_IN
+from mallcore.kernel import events
+from mallcore.settings import MallSettings
+from mallcore.structure.rules import formats
+from mallcore.structure.rules.formats.entries import Limits
+from mallcore.structure.rules.formats.tables import COLUMNS
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+REFERENCE = REPOSITORY / "docs" / "reference"
+WIRING = {"TOPIC", "Beginning", "Places", "Trees", "heard", "look"}  # in __all__ for mallcore.mall alone
+CODE = re.compile(r"`([^`]+)`")
+MODULES = sorted(
+    ".".join(path.relative_to(REPOSITORY / "src").with_suffix("").parts)
+    for path in (REPOSITORY / "src" / "mallcore").rglob("*.py")
+    if ">>>" in path.read_text(encoding="utf-8")
+)
+
+
+def table(page: str, heading: str) -> list[list[str]]:
+    """The rows of the table whose first column has this heading."""
+    lines = (REFERENCE / page).read_text(encoding="utf-8").splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith(f"| {heading} |"))
+    rows = []
+    for line in lines[start + 2 :]:
+        if not line.startswith("|"):
+            break
+        rows.append([cell.strip() for cell in line.strip("|").split(" | ")])
+    return rows
+
+
+def codes(cell: str) -> list[str]:
+    return CODE.findall(cell)
+
+
+def test_every_setting_is_described() -> None:
+    """The table of settings has each with its variable, default and meaning."""
+    expected = []
+    for name, field in MallSettings.model_fields.items():
+        default = field.default.get_secret_value() if hasattr(field.default, "get_secret_value") else field.default
+        expected.append([f"`{name}`", f"`MALLCORE_{name.upper()}`", f"`{default}`", field.description])
+    assert table("settings.md", "setting") == expected
+
+
+def test_every_permission_is_listed_with_its_operations() -> None:
+    """The table of permissions is the catalogue's."""
+    asked = defaultdict(list)
+    with Mall.open("sqlite://") as mall:
+        for name, one in mall.catalogue.items():
+            if one.permission is not None:
+                asked[one.permission].append(name.partition(".")[2])
+    listed = {codes(row[0])[0]: codes(row[1]) for row in table("permissions.md", "permission")}
+    assert listed == {permission: sorted(names) for permission, names in asked.items()}
+    assert list(listed) == sorted(listed)
+
+
+def test_every_built_in_role_is_listed() -> None:
+    """The table of roles is the one in the rules."""
+    assert {codes(row[0])[0]: tuple(codes(row[1])) for row in table("permissions.md", "role")} == dict(BUILT_IN)
+
+
+def test_every_event_is_listed() -> None:
+    """The table of events has each with its name, class and docstring."""
+    public = {f"{package.__name__.split('.')[1]}.{name}": getattr(package, name)
+              for package in (structure, access, audit) for name in package.__all__}  # fmt: skip
+    kinds: dict[str, Any] = {"AccessDenied": events.AccessDenied}
+    kinds |= {name: kind for name, kind in public.items() if isinstance(kind, type) and issubclass(kind, events.Event)}
+    expected = sorted([f"`{kind.name}`", f"`{name}`", kind.__doc__.replace("``", "`")] for name, kind in kinds.items())
+    assert sorted(table("events.md", "name")) == expected
+
+
+def test_every_format_is_listed() -> None:
+    """The table of formats says what is read and written, and the one of columns what a CSV file has."""
+    rows = table("formats.md", "format")
+    assert tuple(codes(row[0])[0] for row in rows if row[1] == "yes") == formats.FORMATS
+    assert {codes(row[0])[0] for row in rows if row[2] == "yes"} == set(formats.WRITTEN)
+    assert tuple(codes(row[0])[0] for row in table("formats.md", "column"))[: len(COLUMNS)] == COLUMNS
+
+
+def test_the_limits_of_files_are_the_ones_that_hold() -> None:
+    """The table of limits is the one in the code."""
+    limits = Limits()
+    shown = dict(table("formats.md", "what"))
+    assert shown == {
+        "a file": f"{limits.bytes >> 20} MiB",
+        "categories": f"{limits.entries:,}",
+        "levels": str(limits.depth),
+        "a name, an id": f"{limits.name} characters",
+        "a slug": f"{limits.slug} characters",
+    }
+    assert limits.name == limits.id
+
+
+def test_every_table_is_listed() -> None:
+    """The page on the database names the tables there are."""
+    with Mall.open("sqlite://") as mall:
+        there = set(inspect(mall.engine).get_table_names())
+    assert {codes(row[0])[0] for row in table("database.md", "table")} == there
+
+
+@pytest.mark.parametrize("package", [structure, access, audit], ids=lambda package: package.__name__)
+def test_every_public_name_is_in_the_reference(package: Any) -> None:
+    """What a package promises is on its page, or among the events."""
+    name = package.__name__
+    page = (REFERENCE / "python" / f"{name.partition('.')[2]}.md").read_text(encoding="utf-8")
+    shown = set(re.findall(rf"auto(?:function|class):: {re.escape(name)}\.(\w+)", page))
+    kinds = {n for n in package.__all__ if isinstance(getattr(package, n), type)}
+    told = {n for n in kinds if issubclass(getattr(package, n), events.Event)}
+    assert set(package.__all__) - WIRING - told == shown
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_the_examples_of_docstrings_run(module: str) -> None:
+    """What a docstring shows is what happens."""
+    try:
+        found = importlib.import_module(module)
+    except ImportError as error:
+        pytest.skip(f"{module}: {error}")
+    failed, tried = doctest.testmod(found, optionflags=doctest.ELLIPSIS)
+    assert tried > 0
+    assert failed == 0
