@@ -6,15 +6,16 @@ Fields of a node are merged one by one. A clash is reported per node and settled
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
 from mallcore.errors import MallError
 from mallcore.structure.rules.apply import evolve
 from mallcore.structure.rules.diff import changed_ids
 from mallcore.structure.rules.edits import Put
-from mallcore.structure.rules.nodes import FIELDS, Node
+from mallcore.structure.rules.nodes import FIELDS, MAX_DEPTH, Node
 from mallcore.structure.rules.tree import Tree
+from mallcore.structure.rules.workbench import external_ids
 
 Side = Literal["ours", "theirs"]
 
@@ -56,7 +57,9 @@ def merge(base: Tree, ours: Tree, head: Tree, settled: Mapping[str, Side] | None
             nodes.append(outcome)
     edit = Put(tuple(nodes), tuple(_removable(head, removed, nodes, settled)))
     if not clashes:
-        clashes.extend(_orphans(head, edit) or _broken(head, edit))
+        clashes.extend(_orphans(head, edit))
+    if not clashes:
+        edit, clashes = _fitting(head, edit, settled)
     return Merge(edit, tuple(clashes))
 
 
@@ -134,16 +137,60 @@ def _orphans(head: Tree, edit: Put) -> list[Clash]:
     ]
 
 
-def _broken(head: Tree, edit: Put) -> list[Clash]:
-    """The rule that the merged tree would break, if any."""
-    try:
-        evolve(head, [edit])
-    except MallError as error:
-        node = str(error.details.get("node") or error.details.get("slug") or "")
-        return [Clash(_id_of(node, edit), error.code, None, None, None, str(error))]
-    return []
+def _fitting(head: Tree, edit: Put, settled: Mapping[str, Side]) -> tuple[Put, list[Clash]]:
+    """The edit without nodes that break a rule on this head and are settled by ``theirs``; and what still clashes."""
+    while True:
+        try:
+            evolve(head, [edit])
+            return edit, []
+        except MallError as error:
+            guilty = _guilty(head, edit) or {node.id for node in edit.nodes} | set(edit.removed)
+            yielding = {node_id for node_id in guilty if _side(settled, node_id) == "theirs"}
+            if not yielding:
+                return edit, [Clash(one, error.code, None, None, None, str(error)) for one in sorted(guilty)]
+        edit = Put(
+            tuple(node for node in edit.nodes if node.id not in yielding),
+            tuple(node_id for node_id in edit.removed if node_id not in yielding),
+        )
 
 
-def _id_of(name: str, edit: Put) -> str:
-    """The id of the draft's node a broken rule names, so that it can be settled."""
-    return next((node.id for node in edit.nodes if name in (node.id, node.slug)), name)
+def _guilty(head: Tree, edit: Put) -> set[str]:
+    """The draft's nodes that break a rule of every tree when they are put into this head."""
+    put = {node.id: node for node in edit.nodes}
+    gone = set(edit.removed)
+
+    def there(node_id: str | None) -> Node | None:
+        return None if node_id is None or node_id in gone else put.get(node_id) or head.get(node_id)
+
+    return {
+        *(node.id for node in edit.nodes if node.parent_id is not None and _misplaced(node, there)),
+        *_taken(head, put, gone),
+        *(one for one in gone if any(child not in gone for child in head.child_ids(one) if child not in put)),
+        *(parent for node in edit.nodes if (parent := node.parent_id) in gone and parent is not None),
+    }
+
+
+def _misplaced(node: Node, there: Callable[[str | None], Node | None]) -> bool:
+    """Whether a node hangs below nothing, below itself, too deep, or is a section below the top."""
+    parent = there(node.parent_id)
+    if node.kind == "section" and parent is not None and parent.kind != "channel":
+        return True
+    levels = 0
+    while parent is not None and parent.parent_id is not None:
+        levels += 1
+        if parent.id == node.id or levels >= MAX_DEPTH:
+            return True
+        parent = there(parent.parent_id)
+    return parent is None
+
+
+def _taken(head: Tree, put: Mapping[str, Node], gone: set[str]) -> set[str]:
+    """The draft's nodes that have another's slug beside them, or another's external id."""
+    families: dict[tuple[str | None, str], set[str]] = {}
+    stay = [one for parent in {node.parent_id for node in put.values()} for one in head.children_of(parent or "")]
+    for node in (*put.values(), *(one for one in stay if one.id not in put and one.id not in gone)):
+        families.setdefault((node.parent_id, node.slug), set()).add(node.id)
+    known = external_ids(head)
+    owners = {node.id: known.get(node.external_id) for node in put.values() if node.external_id is not None}
+    doubled = {one for one, owner in owners.items() if owner not in (None, one) and owner not in gone | put.keys()}
+    return doubled | {one for family in families.values() if len(family) > 1 for one in family if one in put}
