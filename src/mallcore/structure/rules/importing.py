@@ -102,7 +102,7 @@ def _with_free_slug(one: _Wanted, taken: dict[str, str]) -> _Wanted:
     slug, number = one.slug, 1
     while taken.setdefault(slug, one.id) != one.id:
         number += 1
-        slug = f"{one.slug[: MAX_SLUG - 8]}-{number}"
+        slug = f"{one.slug[: MAX_SLUG - 8].rstrip('-_.')}-{number}"
     return one._replace(slug=slug)
 
 
