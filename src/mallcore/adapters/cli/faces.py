@@ -1,0 +1,100 @@
+"""Every operation that is a command just as it is: its words on the command line, and how its result looks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mallcore import Context, access, audit, structure
+from mallcore.adapters.cli import forms
+from mallcore.adapters.cli.face import Face
+from mallcore.adapters.cli.forms import table
+from mallcore.adapters.cli.records import records
+
+TO_TOP = "Its new parent's id or path; / is the top of the channel."
+
+
+def scope_told_by_parts(ctx: Context, given: dict[str, Any]) -> None:
+    """Take a grant's scope from what it names, when it is not given."""
+    if given.get("scope") is None:
+        parts = ("subtree", "node"), ("channel", "channel"), ("unit", "unit")
+        given["scope"] = next((scope for scope, name in parts if given.get(name) is not None), "mall")
+
+
+def channel_by_name(ctx: Context, given: dict[str, Any]) -> None:
+    """Audit records know a channel's id: look it up."""
+    if given.get("channel") is not None:
+        given["channel"] = structure.get_channel(ctx, channel=given["channel"]).id
+
+
+_DRAFT = table("id", "name", "state", "base", "edits", "revision", "author", "changed_at")
+_LOG = table("number", "at", "author", "message")
+
+UNITS = (
+    Face("units create", structure.create_unit, "slug", forms.card, required="name"),
+    Face("units list", structure.list_units, show=table("slug", "name", "id")),
+    Face("units show", structure.get_unit, "unit", forms.card),
+    Face("units rename", structure.update_unit, "unit name", forms.card),
+)
+CHANNELS = (
+    Face("channels create", structure.create_channel, "slug", forms.card),
+    Face("channels list", structure.list_channels, show=table("slug", "name", "locale", "currency", "revision", "id")),
+    Face("channels show", structure.get_channel, "channel", forms.card),
+    Face("channels update", structure.update_channel, "channel", forms.card),
+    Face("channels remove", structure.remove_channel, "channel", forms.card),
+    Face("channels restore", structure.restore_channel, "channel", forms.card),
+)
+NODES = (
+    Face("structure create", structure.create_node, "name", forms.changed, edit="create"),
+    Face("structure node", structure.get_node, "node", forms.node),
+    Face("structure update", structure.update_node, "node", forms.changed, edit="update"),
+    Face("structure rename", structure.update_node, "node name", forms.changed, "translations attributes", "name",
+         help="Give a node another name, and with --slug another part of its path.", edit="update"),
+    Face("structure move", structure.move, "node parent", forms.changed, required="parent", edit="move",
+         help="Move a node, with all below it, under another parent (`/`: to the top), to a place among its children."),
+    Face("structure reorder", structure.reorder, "children", forms.applied, edit="reorder"),
+    Face("structure remove", structure.remove, "node", forms.applied, edit="remove"),
+    Face("structure restore", structure.restore, "node", forms.applied),
+    Face("structure set-rules", structure.set_rules, "rules", forms.applied, edit="set_rules"),
+    Face("structure rules", structure.effective_rules, "node", forms.rules),
+    Face("structure edit", structure.edit, "edits", forms.applied),
+)  # fmt: skip
+HISTORY = (
+    Face("structure log", structure.log, show=_LOG),
+    Face("structure revision", structure.get_revision, "number", forms.revision),
+    Face("structure diff", structure.diff_revisions, "a b", forms.difference),
+    Face("structure rollback", structure.rollback, show=forms.applied, required="to"),
+    Face("structure undo", structure.undo, "number", forms.applied),
+    Face("structure verify", structure.verify, show=forms.verified),
+)
+DRAFTS = (
+    Face("structure draft open", structure.open_draft, "name", forms.drafted),
+    Face("structure draft list", structure.list_drafts, show=_DRAFT),
+    Face("structure draft show", structure.get_draft, "draft", forms.card),
+    Face("structure draft edit", structure.edit_draft, "draft edits", forms.drafted),
+    Face("structure draft diff", structure.preview_draft, "draft", forms.preview),
+    Face("structure draft publish", structure.publish_draft, "draft", forms.applied),
+    Face("structure draft schedule", structure.schedule_draft, "draft", forms.schedules, required="at"),
+    Face("structure draft discard", structure.discard_draft, "draft", forms.drafted),
+)
+SCHEDULES = (
+    Face("structure schedule list", structure.list_schedules, show=forms.schedules),
+    Face("structure schedule undo", structure.schedule_undo, "number", forms.schedules, required="at"),
+    Face("structure schedule cancel", structure.cancel_schedule, "schedule", forms.schedules),
+)
+SNAPSHOTS = (
+    Face("structure snapshot create", structure.create_snapshot, "name", forms.card),
+    Face("structure snapshot list", structure.list_snapshots, show=table("name", "at", "author", "message", "heads")),
+    Face("structure snapshot show", structure.get_snapshot, "snapshot", forms.card),
+)
+ACCESS = (
+    Face("access roles", access.list_roles, show=table("name", "built_in", "permissions")),
+    Face("access set-role", access.set_role, "role permissions", forms.card),
+    Face("access remove-role", access.remove_role, "role", forms.card),
+    Face(
+        "access grants", access.list_grants, show=table("id", "principal", "role", "scope", "scope_id", "author", "at")
+    ),
+    Face("access grant", access.grant, "principal role", forms.card, prepare=scope_told_by_parts),
+    Face("access revoke", access.revoke, "grant", forms.card),
+)
+AUDIT = (Face("audit show", audit.list_records, show=records, prepare=channel_by_name),)
+FACES = (*UNITS, *CHANNELS, *NODES, *HISTORY, *DRAFTS, *SCHEDULES, *SNAPSHOTS, *ACCESS, *AUDIT)
