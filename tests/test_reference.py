@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 from sqlalchemy import inspect
 
 from mallcore import Mall, access, audit, structure
 from mallcore.access.rules import BUILT_IN
-from mallcore.kernel import events
+from mallcore.kernel import events, paging
 from mallcore.settings import MallSettings
-from mallcore.structure.rules import formats
+from mallcore.structure.model import inputs
+from mallcore.structure.operations import drafts
+from mallcore.structure.rules import apply, formats, nodes
 from mallcore.structure.rules.formats.entries import Limits
 from mallcore.structure.rules.formats.tables import COLUMNS
 
@@ -29,9 +32,9 @@ MODULES = sorted(
 )
 
 
-def table(page: str, heading: str) -> list[list[str]]:
+def table(page: str, heading: str, folder: Path = REFERENCE) -> list[list[str]]:
     """The rows of the table whose first column has this heading."""
-    lines = (REFERENCE / page).read_text(encoding="utf-8").splitlines()
+    lines = (folder / page).read_text(encoding="utf-8").splitlines()
     start = next(number for number, line in enumerate(lines) if line.startswith(f"| {heading} |"))
     rows = []
     for line in lines[start + 2 :]:
@@ -101,6 +104,31 @@ def test_the_limits_of_files_are_the_ones_that_hold() -> None:
         "a slug": f"{limits.slug} characters",
     }
     assert limits.name == limits.id
+
+
+def test_the_limits_of_the_structure_are_the_ones_that_hold() -> None:
+    """The table of limits names each constant's value."""
+    rows = table("limits.md", "what", REPOSITORY / "docs" / "explanation")
+    assert [int(row[1].replace(",", "")) for row in rows] == [
+        nodes.MAX_DEPTH,
+        nodes.MAX_NAME,
+        nodes.MAX_SLUG,
+        apply.MAX_EXTERNAL_ID,
+        nodes.MAX_LOCALES,
+        nodes.MAX_ATTRIBUTES,
+        nodes.MAX_ATTRIBUTE_NESTING,
+        nodes.MAX_TEXT,
+        nodes.MAX_RULES,
+        longest(inputs.Edits),
+        drafts._MAX_EDITS,
+        longest(paging.Limit),
+    ]
+
+
+def longest(annotation: Any) -> int:
+    """The upper limit that an annotated type sets."""
+    adapter = TypeAdapter(annotation).json_schema()
+    return int(adapter.get("maxItems") or adapter["maximum"])
 
 
 def test_every_table_is_listed() -> None:
