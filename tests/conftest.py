@@ -1,10 +1,15 @@
 """Fixtures of mallcore's own tests; those for hosts and plug-in authors are in mallcore.testing.plugin."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.proofs.workers import Workers
+
+pytest.register_assert_rewrite("tests.adapters.faces", "tests.adapters.scenarios")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -35,3 +40,11 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"shared test data: no folder {folder} (set MALLCORE_SHARED)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def workers() -> Iterator[Workers]:
+    """Other processes, which do what a test tells them and may be killed at it."""
+    started = Workers()
+    yield started
+    started.stop()

@@ -6,8 +6,6 @@ import pytest
 
 from mallcore import Mall
 
-pytest.register_assert_rewrite("tests.adapters.scenarios", "tests.adapters.faces")
-
 
 @pytest.fixture
 def mall() -> Iterator[Mall]:

@@ -272,7 +272,12 @@ def _over_asgi(app: Any, stack: ExitStack) -> Send:
 
 
 def _over_wsgi(app: Any, stack: ExitStack) -> Send:
-    client = stack.enter_context(httpx.Client(transport=httpx.WSGITransport(app), base_url="http://mall.test"))
+    def as_servers_do(environ: dict[str, Any], start_response: Any) -> Any:
+        environ["PATH_INFO"] = environ["PATH_INFO"].encode().decode("latin-1")  # PEP 3333; httpx leaves it as text
+        return app(environ, start_response)
+
+    transport = httpx.WSGITransport(as_servers_do)
+    client = stack.enter_context(httpx.Client(transport=transport, base_url="http://mall.test"))
 
     def send(method: str, path: str, headers: dict[str, str], body: bytes) -> httpx.Response:
         return client.request(method, path, headers=headers, content=body or None)

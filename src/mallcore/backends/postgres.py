@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 from sqlalchemy import Connection, Engine, Text, any_, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError
 
-from mallcore.errors import DatabaseBusy, DatabaseNotReady, DatabaseReadOnly, MallError, Unavailable
+from mallcore.errors import DatabaseBusy, DatabaseNotReady, DatabaseReadOnly, InvalidInput, MallError, Unavailable
 from mallcore.kernel.hooks import hookimpl
 from mallcore.kernel.ports import DatabaseBackend
 
@@ -34,10 +34,15 @@ class Postgres:
     def prepare(self, engine: Engine) -> None:
         """Nothing: the server is set up by its owner."""
 
+    def join(self, connection: Connection) -> None:
+        """Nothing to do: the driver began the transaction with the first statement."""
+
     def translate(self, error: Exception) -> MallError | None:
         """The mall's word for a driver's error, by its SQLSTATE."""
         if not isinstance(error, DBAPIError):
             return None
+        if isinstance(error, DataError):
+            return InvalidInput(field="input", reason="it holds a value that the database can't")
         state = getattr(error.orig, "sqlstate", None) or ""
         if state in {"55P03", "40P01", "40001", "57014"}:
             return DatabaseBusy(seconds=self._busy_seconds)

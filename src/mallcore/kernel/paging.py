@@ -43,9 +43,16 @@ def decode(cursor: str, *types: type) -> tuple[Any, ...]:
         key = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
     except (binascii.Error, ValueError, RecursionError):
         key = None
-    if not isinstance(key, list) or len(key) != len(types) or not all(map(isinstance, key, types)):
+    if not isinstance(key, list) or len(key) != len(types) or not all(map(_fits, key, types)):
         raise InvalidInput(field="cursor", reason="it is not a cursor of this list; begin again without one")
     return tuple(key)
+
+
+def _fits(part: Any, kind: type) -> bool:
+    """Whether a part of a key is what it should be, and nothing that no database can be asked for."""
+    if type(part) is int:
+        return kind is int and -(1 << 63) <= part < 1 << 63
+    return type(part) is kind and "\0" not in str(part)
 
 
 def page(rows: Sequence[R], limit: int, shape: Callable[[R], T], key: Callable[[R], Sequence[Any]]) -> Page[T]:

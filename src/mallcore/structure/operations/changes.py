@@ -19,7 +19,7 @@ from mallcore.structure.operations.history import HISTORY, revision_shape
 from mallcore.structure.operations.scopes import of_channel
 from mallcore.structure.operations.trees import Trees, head, known
 
-After = Annotated[int, Field(ge=0, description="Show revisions after this one.")]
+After = Annotated[int, Field(ge=0, lt=1 << 63, description="Show revisions after this one.")]
 _BATCH = 100
 Begin = Callable[[], AbstractContextManager[Context]]
 
@@ -83,7 +83,7 @@ def watch(
     *,
     channel: ChannelRef,
     after: Annotated[
-        int | None, Field(ge=0, description="Begin after this revision; nothing: with the next one.")
+        int | None, Field(ge=0, lt=1 << 63, description="Begin after this revision; nothing: with the next one.")
     ] = None,
 ) -> ChangeStream:
     """Follow a channel: each new revision as it is committed. Over HTTP as server-sent events, resumed by their ids."""

@@ -57,7 +57,7 @@ HISTORY = "structure.history"
 Settle = Annotated[
     dict[str, Side] | None, Field(description="Which side wins, by node id (`*`: all others): `ours` or `theirs`.")
 ]
-Number = Annotated[int, Field(ge=0, description="A revision's number.")]
+Number = Annotated[int, Field(ge=0, lt=1 << 63, description="A revision's number.")]
 
 
 @operation(permission=HISTORY, subject=of_channel, rest=Rest("GET", "/channels/{channel}/revisions"))

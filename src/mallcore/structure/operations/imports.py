@@ -13,6 +13,7 @@ from mallcore.kernel import progress
 from mallcore.kernel.context import Context
 from mallcore.kernel.ids import new_id
 from mallcore.kernel.operations import Rest, operation
+from mallcore.kernel.work import MemoryOnly, MemoryWork
 from mallcore.structure.model.shapes import (
     At,
     ChannelRef,
@@ -137,6 +138,8 @@ class Export:
 def export(ctx: Context, *, channel: ChannelRef, format: ExportFormat = "json", at: At = None) -> Export:
     """A channel's tree as a file that `import_taxonomy` reads again: JSON, CSV, or paths in Google's form."""
     found = known(ctx, channel)
+    if isinstance(ctx.work, MemoryWork):
+        raise MemoryOnly()  # a file takes too long to write on an event loop
     return Export(tree_at(ctx, found, at), format, _TYPES[format])
 
 
