@@ -24,7 +24,6 @@ from mallcore.kernel.bus import Follower
 from mallcore.kernel.context import Context, Principal, Services
 from mallcore.kernel.events import AccessDenied
 from mallcore.kernel.hooks import KernelHooks, manager
-from mallcore.kernel.ids import new_id
 from mallcore.kernel.operations import Catalogue, forget_old_keys
 from mallcore.kernel.ports import DatabaseBackend, Policy
 from mallcore.kernel.sessions import EngineSessions
@@ -87,7 +86,7 @@ class Mall:
         self.follower.subscribe(
             structure.TOPIC, lambda what: self._follow(structure.heard, what), lambda: self._follow(structure.look)
         )
-        self.follower.subscribe(access.TOPIC, lambda _: grants.forget(), grants.forget)
+        self.follower.subscribe(access.TOPIC, lambda _: grants.forget(), lambda: self._follow(access.look))
         return Services(source, policy or grants, self.plugins.hook, ports, clock)
 
     def _follow(self, step: Callable[..., None], *arguments: str) -> None:
@@ -157,9 +156,9 @@ class Mall:
         With a host's ``session`` it joins the host's transaction behind a SAVEPOINT: what is done here is committed or
         rolled back with it, and announced after the host's outermost commit.
         """
-        return _Begun(
-            self, principal, OwnWork(self.services.source) if session is None else JoinedWork(session), request_id
-        )
+        source = self.services.source
+        work = OwnWork(source) if session is None else JoinedWork(session, source.backend)
+        return _Begun(self, principal, work, request_id)
 
     def memory(self, principal: Principal, *, request_id: str | None = None) -> AbstractContextManager[Context]:
         """A unit of work that answers from memory, or raises `mallcore.kernel.work.MemoryOnly`; it never blocks."""
@@ -167,8 +166,8 @@ class Mall:
 
     def context(self, principal: Principal, work: Work, request_id: str | None = None) -> Context:
         """A Context over a unit of work whose end is somebody else's business."""
-        if request_id is None or not _REQUEST_ID.fullmatch(request_id):
-            request_id = new_id("req")
+        if request_id is not None and not _REQUEST_ID.fullmatch(request_id):
+            request_id = None
         return Context(self.services, principal, work, request_id)
 
     def record_denials(self, ctx: Context) -> None:

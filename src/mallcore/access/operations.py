@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from mallcore.access.model import Grant, Permission, Permissions, Role, access_grant, role
@@ -91,25 +91,36 @@ class Grants(Policy):
         self._told = told
         self._reach: dict[tuple[str, str], Reach] = {}
         self._held: dict[str, list[Held]] = {}
-        self._generation = 0
+        self._seen: tuple[Any, ...] = ()
+        self.generation = 0
+
+    def recall(self, principal: Principal, permission: str) -> Reach | None:
+        """Where a principal holds a permission, if that is in memory."""
+        return self._reach.get((principal.ref, permission))
 
     def reach(self, principal: Principal, permission: str) -> Reach:
         """Where a principal holds a permission."""
         key = (principal.ref, permission)
         known = self._reach.get(key)
         if known is None:
-            generation = self._generation
+            generation = self.generation
             known = _reach(self._of(principal.ref), permission)
             # A change that came while we were reading must not be hidden by what we read.
-            if generation == self._generation and self._keeps(self._reach):
+            if generation == self.generation and self._keeps(self._reach):
                 self._reach[key] = known
         return known
 
     def forget(self) -> None:
         """Read grants anew from here on."""
-        self._generation += 1
+        self.generation += 1
         self._reach = {}
         self._held = {}
+
+    def notice(self, seen: tuple[Any, ...]) -> None:
+        """Forget, if what can be seen of roles and grants at a glance is not what it was."""
+        if seen != self._seen:
+            self._seen = seen
+            self.forget()
 
     def _keeps(self, memory: Sized) -> bool:
         return self._told() and len(memory) < _MAX_CACHED
@@ -117,12 +128,21 @@ class Grants(Policy):
     def _of(self, ref: str) -> list[Held]:
         known = self._held.get(ref)
         if known is None:
-            generation = self._generation
+            generation = self.generation
             with self._connect() as connection:
                 known = _held(connection, ref)
-            if generation == self._generation and self._keeps(self._held):
+            if generation == self.generation and self._keeps(self._held):
                 self._held[ref] = known
         return known
+
+
+def look(ctx: Context) -> None:
+    """See whether roles or grants changed: every change adds an id, takes a row away, or raises a version."""
+    policy = ctx.services.policy
+    if isinstance(policy, Grants):
+        grants = select(func.count(), func.max(access_grant.c.id)).select_from(access_grant)
+        roles = select(func.count(), func.sum(role.c.version)).select_from(role)
+        policy.notice((*ctx.execute(grants).one(), *ctx.execute(roles).one()))
 
 
 def _held(connection: Connection, ref: str) -> list[Held]:

@@ -16,6 +16,7 @@ from mallcore.kernel.ids import new_id
 from mallcore.kernel.operations import Rest, anywhere, operation
 from mallcore.kernel.paging import Cursor, Limit, Page, decode, page
 
+_ADD = insert(audit_record)
 _Text = Annotated[str | None, Field(max_length=200)]
 
 
@@ -43,7 +44,7 @@ class Trail:
             else _plain(event.after),
             "request_id": ctx.request_id,
         }
-        ctx.execute(insert(audit_record), row)
+        ctx.execute(_ADD, row)
 
 
 def _plain(values: Mapping[str, Any] | None) -> dict[str, Any] | None:

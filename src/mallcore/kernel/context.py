@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from mallcore.errors import Denied, Unauthenticated
 from mallcore.kernel.events import AccessDenied, Event
+from mallcore.kernel.ids import new_id
 from mallcore.kernel.ports import EVERYWHERE, MALL, DatabaseBackend, Policy, Reach, SessionSource, Subject
 from mallcore.kernel.work import Work
 
@@ -72,17 +73,24 @@ class Services:
 class Context:
     """One principal in one unit of work: the first argument of every operation."""
 
-    __slots__ = ("commanding", "operation", "principal", "replayed", "request_id", "services", "work")
+    __slots__ = ("_request_id", "commanding", "operation", "principal", "replayed", "services", "work")
 
-    def __init__(self, services: Services, principal: Principal, work: Work, request_id: str) -> None:
+    def __init__(self, services: Services, principal: Principal, work: Work, request_id: str | None = None) -> None:
         self.services = services
         self.principal = principal
         self.work = work
-        self.request_id = request_id
+        self._request_id = request_id
         self.operation = ""
         self.commanding = False
         self.replayed = False
         """Whether the last command was answered from its idempotency key."""
+
+    @property
+    def request_id(self) -> str:
+        """The id of the request this is done for; made up when none was given."""
+        if self._request_id is None:
+            self._request_id = new_id("req")
+        return self._request_id
 
     @property
     def session(self) -> Session:
@@ -131,7 +139,12 @@ class Context:
         """Where the principal holds the permission."""
         if self.principal.kind == "system":
             return EVERYWHERE
-        return self.services.policy.reach(self.principal, permission)
+        policy = self.services.policy
+        known = policy.recall(self.principal, permission)
+        if known is not None:
+            return known
+        self.work.may_wait()
+        return policy.reach(self.principal, permission)
 
     def may(self, permission: str, subject: Subject = MALL) -> bool:
         """Whether the principal may do this here."""

@@ -62,8 +62,15 @@ EVERYWHERE = Reach(everywhere=True)
 class Policy(Protocol):
     """Decides who may do what; a host may bring its own engine."""
 
+    generation: int
+    """Another number whenever an answer may have changed; whoever keeps an answer compares it."""
+
+    def recall(self, principal: Any, permission: str) -> Reach | None:
+        """Where the principal holds the permission, if that is known without waiting. Called on every operation."""
+        ...
+
     def reach(self, principal: Any, permission: str) -> Reach:
-        """Where the principal holds the permission. Called on every operation: answer from memory."""
+        """Where the principal holds the permission; may ask a database."""
         ...
 
 
@@ -81,6 +88,10 @@ class DatabaseBackend(Protocol):
 
     def prepare(self, engine: Engine) -> None:
         """Set up an engine that mallcore opened (never one of the host's)."""
+        ...
+
+    def join(self, connection: Connection) -> None:
+        """Make sure that a host's connection is in a transaction, before a SAVEPOINT is set in it."""
         ...
 
     def translate(self, error: Exception) -> MallError | None:

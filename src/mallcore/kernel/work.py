@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session, SessionTransaction
 from mallcore.errors import SpoiledWork
 from mallcore.kernel.events import AccessDenied
 from mallcore.kernel.host import HostTransactions
-from mallcore.kernel.ports import SessionSource
+from mallcore.kernel.ports import DatabaseBackend, SessionSource
 
 Callback = Callable[[], None]
 
@@ -56,6 +56,9 @@ class Work(ABC):
     def rollback(self) -> None:
         """Undo what was done here."""
 
+    def may_wait(self) -> None:  # noqa: B027 - most kinds of work may
+        """Called before what may wait for a database in another way than through the session."""
+
     def on_commit(self, callback: Callback) -> None:
         """Call this after the outermost commit; it must not raise."""
         self._committed.append(callback)
@@ -72,6 +75,9 @@ class Work(ABC):
 
 class MemoryWork(Work):
     """Answers from memory or not at all: an event loop can use it without ever being blocked."""
+
+    def may_wait(self) -> None:
+        raise MemoryOnly()
 
     def session(self) -> Session:
         raise MemoryOnly()
@@ -136,9 +142,10 @@ class OwnWork(Work):
 class JoinedWork(Work):
     """A unit of work inside a host's session: its rows and announcements share the fate of the host's transaction."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, backend: DatabaseBackend) -> None:
         super().__init__()
         self._session = session
+        self._backend = backend
         self._host = HostTransactions.of(session)
         self.local = self._host.local
         self.private = isinstance(session.bind, Connection)
@@ -149,6 +156,7 @@ class JoinedWork(Work):
 
     def write_session(self) -> Session:
         if self._savepoint is None:
+            self._backend.join(self._session.connection())
             self._savepoint = self._session.begin_nested()
         return self._session
 

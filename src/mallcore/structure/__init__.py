@@ -40,6 +40,7 @@ from mallcore.structure.operations.nodes import (
     set_rules,
     update_node,
 )
+from mallcore.structure.operations.readers import TreeReader, tree_reader
 from mallcore.structure.operations.reading import NodeAnswer, TreeView, effective_rules, get_node, tree
 from mallcore.structure.operations.revising import Revised
 from mallcore.structure.operations.schedules import (
@@ -101,6 +102,7 @@ __all__ = [
     "SnapshotMade",
     "Sort",
     "Stop",
+    "TreeReader",
     "TreeView",
     "Trees",
     "UnitChanged",
@@ -154,6 +156,7 @@ __all__ = [
     "schedule_undo",
     "set_rules",
     "tree",
+    "tree_reader",
     "undo",
     "update_channel",
     "update_node",

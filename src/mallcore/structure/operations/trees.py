@@ -47,7 +47,7 @@ class Trees:
         self._by_name: dict[str, Known] = {}
         self._old: LRUCache[tuple[str, int], Tree] = LRUCache(_OLD_NODES, getsizeof=lambda tree: len(tree) + 1)
         self._watching: dict[str, list[Callable[[], None]]] = {}
-        self._seen: set[tuple[str, bool]] = set()
+        self._seen: set[tuple[str, str, bool]] = set()
         self._lock = threading.RLock()
         self._moved = threading.Condition()
         self.follower = follower
@@ -81,17 +81,19 @@ class Trees:
             for name in names:
                 self._by_name[name] = found
 
-    def forget_names(self) -> None:
-        """Look channels up anew: one came, went or came back."""
+    def forget_names(self, channel_id: str, slug: str) -> None:
+        """Look a channel up anew: it came, went or came back; another of its slug may be ambiguous now."""
         with self._lock:
-            self._by_id.clear()
-            self._by_name.clear()
+            known = [name for name, found in self._by_name.items() if found.id == channel_id or name == slug]
+            for name in known:
+                del self._by_name[name]
+            self._by_id.pop(channel_id, None)
 
-    def notice(self, channels: set[tuple[str, bool]]) -> None:
-        """Forget names when the set of channels, or which are removed, is another than last time."""
-        if channels != self._seen:
-            self._seen = channels
-            self.forget_names()
+    def notice(self, channels: set[tuple[str, str, bool]]) -> None:
+        """Forget the names of channels that came, went or came back since last time."""
+        changed, self._seen = channels ^ self._seen, channels
+        for channel_id, slug, _ in changed:
+            self.forget_names(channel_id, slug)
 
     def advance(self, tree: Tree) -> None:
         """Take a committed tree as the head, unless a later one is known."""
@@ -155,7 +157,7 @@ def head(ctx: Context, channel_id: str, min_revision: int | None = None) -> Tree
     if channel_id in local:
         return local[channel_id] or _local(ctx, channel_id)
     tree = trees.heads.get(channel_id)
-    if tree is None or not trees.follower.running:
+    if tree is None or not trees.follower.running or ctx.work.private:
         trees.follower.start()
         tree = caught_up(ctx, channel_id)
     if min_revision is not None and tree.revision < min_revision:
@@ -297,11 +299,11 @@ def _named(reference: str) -> Any:
 
 
 def heard(ctx: Context, what: str) -> None:
-    """Another process announced ``channel:revision`` (or ``channel:*``: it came, went or came back)."""
+    """Another process announced ``channel:revision`` (or ``channel:*slug``: it came, went or came back)."""
     channel_id, _, number = what.partition(":")
     trees = ctx.port(Trees)
-    if number == "*":
-        trees.forget_names()
+    if number.startswith("*"):
+        trees.forget_names(channel_id, number[1:])
     elif (tree := trees.heads.get(channel_id)) is not None and tree.revision < int(number):
         caught_up(ctx, channel_id)
 
@@ -309,8 +311,8 @@ def heard(ctx: Context, what: str) -> None:
 def look(ctx: Context) -> None:
     """See for ourselves which heads moved on, and whether channels came or went."""
     trees = ctx.port(Trees)
-    rows = ctx.execute(select(channel.c.id, channel.c.head, channel.c.removed_at)).all()
-    trees.notice({(row.id, row.removed_at is not None) for row in rows})
+    rows = ctx.execute(select(channel.c.id, channel.c.slug, channel.c.head, channel.c.removed_at)).all()
+    trees.notice({(row.id, row.slug, row.removed_at is not None) for row in rows})
     for row in rows:
         tree = trees.heads.get(row.id)
         if tree is not None and tree.revision < row.head:

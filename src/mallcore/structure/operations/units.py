@@ -214,13 +214,13 @@ def _begin(ctx: Context, owner: Any, root: Node, message: str) -> None:
     ctx.record(
         ChannelCreated(subject=root.id, unit_id=owner.id, channel_id=root.id, revision=0, after={"slug": root.slug})
     )
-    _tell_names(ctx, root.id)
+    _tell_names(ctx, root.id, root.slug)
 
 
-def _tell_names(ctx: Context, channel_id: str) -> None:
+def _tell_names(ctx: Context, channel_id: str, slug: str) -> None:
     trees = ctx.port(Trees)
-    ctx.work.on_commit(trees.forget_names)
-    ctx.backend.announce(ctx.connection, f"{TOPIC} {channel_id}:*")
+    ctx.work.on_commit(lambda: trees.forget_names(channel_id, slug))
+    ctx.backend.announce(ctx.connection, f"{TOPIC} {channel_id}:*{slug}")
 
 
 def _insert(ctx: Context, table: Any, row: dict[str, Any], what: str) -> None:
@@ -336,7 +336,7 @@ def _set_removed(ctx: Context, found: Known, removed: bool, expected: int | None
     if removed and row.removed_at is not None:
         raise ChannelRemoved(channel=found.slug)
     ctx.execute(update(channel).where(channel.c.id == found.id).values(removed_at=ctx.now() if removed else None))
-    _tell_names(ctx, found.id)
+    _tell_names(ctx, found.id, found.slug)
 
 
 def _unit(row: Any) -> Unit:

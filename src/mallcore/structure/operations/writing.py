@@ -23,6 +23,24 @@ from mallcore.structure.rules.workbench import Changes
 _FEW = 20  # up to here rows go in by ordinary statements, above by the driver's bulk path
 
 
+# Built once: what SQLAlchemy spends on building a statement is more than SQLite spends on running it.
+_HEAD_COLUMNS = ("head", "digest", "revised_at", "name", "locale", "currency")
+_ADVANCE = (
+    update(channel)
+    .where(channel.c.id == bindparam("of"), channel.c.head == bindparam("before"), channel.c.removed_at.is_(None))
+    .values({name: bindparam(f"new_{name}") for name in _HEAD_COLUMNS})
+)
+# The sum keeps SQLite from reading every open row by the index of heads: it must go by the key, which is exact.
+_END = (
+    update(node)
+    .where(node.c.channel_id == bindparam("of"), node.c.to_revision + 0 > bindparam("until"))
+    .values(to_revision=bindparam("until"))
+)
+_END_ONE = _END.where(node.c.node_id == bindparam("one"))
+_REVISION = insert(revision)
+_NODE = insert(node)
+
+
 def persist(ctx: Context, new: Tree, changes: Changes, edits: str, message: str) -> bool:
     """Move the head to a new revision and write its rows; or write nothing, when the head is not the one before it."""
     ended = [node_id for node_id, (before, _) in changes.items() if before is not None]
@@ -31,7 +49,7 @@ def persist(ctx: Context, new: Tree, changes: Changes, edits: str, message: str)
         return _at_once(ctx, new, ended, begun, edits, message)
     if not _advance(ctx, new):
         return False
-    ctx.execute(insert(revision), _revision_row(ctx, new, edits, message))
+    ctx.execute(_REVISION, _revision_row(ctx, new, edits, message))
     _end(ctx, new, ended)
     write_nodes(ctx, new.channel_id, new.revision, begun)
     ctx.backend.announce(ctx.connection, f"{TOPIC} {new.channel_id}:{new.revision}")
@@ -65,8 +83,8 @@ def _head_values(new: Tree) -> dict[str, Any]:
 
 def _advance(ctx: Context, new: Tree) -> bool:
     """Move the head, if it still is the revision before; from here on the channel is ours until we commit."""
-    mine = (channel.c.id == new.channel_id, channel.c.head == new.revision - 1, channel.c.removed_at.is_(None))
-    return _marked(ctx, update(channel).where(*mine).values(_head_values(new)))
+    values = {f"new_{name}": value for name, value in _head_values(new).items()}
+    return _marked(ctx, _ADVANCE, {"of": new.channel_id, "before": new.revision - 1, **values})
 
 
 def _marked(ctx: Context, statement: Any, parameters: Any = None) -> bool:
@@ -79,12 +97,11 @@ def _marked(ctx: Context, statement: Any, parameters: Any = None) -> bool:
 
 def _end(ctx: Context, new: Tree, ids: list[str]) -> None:
     """End the versions of nodes that were in force until now."""
-    if ids:
-        among = node.c.node_id == ids[0] if len(ids) == 1 else ctx.backend.among(node.c.node_id, ids)
-        # The sum keeps SQLite from reading every open row by the index of heads: it must go by the key, which is exact.
-        still_open = node.c.to_revision + 0 > new.revision
-        mine = (node.c.channel_id == new.channel_id, still_open, among)
-        ctx.execute(update(node).where(*mine).values(to_revision=new.revision))
+    values = {"of": new.channel_id, "until": new.revision}
+    if len(ids) == 1:
+        ctx.execute(_END_ONE, {**values, "one": ids[0]})
+    elif ids:
+        ctx.execute(_END.where(ctx.backend.among(node.c.node_id, ids)), values)
 
 
 def write_nodes(ctx: Context, channel_id: str, number: int, nodes: list[Node]) -> None:
@@ -96,7 +113,7 @@ def write_nodes(ctx: Context, channel_id: str, number: int, nodes: list[Node]) -
     elif nodes:
         names = [column.name for column in node.c]
         rows = [dict(zip(names, _row(channel_id, number, one, plain=True), strict=True)) for one in nodes]
-        ctx.execute(insert(node), rows)
+        ctx.execute(_NODE, rows)
 
 
 def _row(channel_id: str, number: int, one: Node, plain: bool = False) -> tuple[Any, ...]:
