@@ -1,4 +1,4 @@
-"""A Flask shop with a mall in it: visitors read, the signed-in editor writes, both through the host's own session cookie.
+"""A Flask shop with a mall in it: visitors read, the editor writes, known by the host's own session cookie.
 
 Run it in an empty folder: python embed_flask.py
 """
