@@ -59,7 +59,8 @@ class AsyncMall:
         from sqlalchemy.ext.asyncio import AsyncSession
 
         bridge = AsyncSession(self.engine) if session is None else session
-        work = OwnWork(self._services.source) if session is None else JoinedWork(session.sync_session)
+        source = self._services.source
+        work = OwnWork(source) if session is None else JoinedWork(session.sync_session, source.backend)
         inner = self.mall.context(principal, work, request_id)
         inner.services = self._services
         return _Begun(self, AsyncContext(inner, bridge))

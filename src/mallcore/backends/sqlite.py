@@ -49,6 +49,14 @@ class Sqlite:
             mode = connection.get_execution_options().get("mallcore_begin", "DEFERRED")
             connection.exec_driver_sql(f"BEGIN {mode}")
 
+    def join(self, connection: Connection) -> None:
+        """Begin, where the driver did not: it does so before a change only, and a SAVEPOINT is none.
+
+        Without this, our RELEASE would end the host's transaction, and its rollback would come too late.
+        """
+        if not connection.connection.driver_connection.in_transaction:  # type: ignore[union-attr]
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+
     def translate(self, error: Exception) -> MallError | None:
         """The mall's word for a driver's error."""
         if not isinstance(error, DBAPIError):

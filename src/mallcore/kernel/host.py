@@ -34,6 +34,7 @@ class HostTransactions:
         self._session = session
         self._waiting: dict[SessionTransaction, list[_Waiting]] = {}
         self._committed: set[SessionTransaction] = set()
+        self._ending: list[Callback] = []
         event.listen(session, "after_commit", self._after_commit)
         event.listen(session, "after_transaction_end", self._after_end)
 
@@ -53,6 +54,20 @@ class HostTransactions:
             waiting.settle(True)
         else:
             self._waiting.setdefault(current, []).append(waiting)
+
+    def at_end(self, callback: Callback) -> None:
+        """Call this when the outermost transaction is over and holds no lock any more, however it ended."""
+        self._ending.append(callback)
+        if self._current() is None:
+            self._end()
+
+    def _end(self) -> None:
+        ending, self._ending = self._ending, []
+        outer = _outer_connection(self._session)
+        if outer is not None and ending:
+            _OuterTransaction.of(outer).at_end(ending)
+        else:
+            _call_all(ending)
 
     def _current(self) -> SessionTransaction | None:
         return self._session.get_nested_transaction() or self._session.get_transaction()
@@ -75,18 +90,24 @@ class HostTransactions:
             self._outermost(waiting)
         if parent is None:
             self.local.clear()
+            self._end()
 
     def _outermost(self, waiting: list[_Waiting]) -> None:
         outer = _outer_connection(self._session)
         if outer is None or not waiting:
             _settle(waiting, True)
         else:
-            _OuterTransaction(outer, waiting)
+            _OuterTransaction.of(outer).wait(outer, waiting)
 
 
 def _settle(waiting: list[_Waiting], happened: bool) -> None:
     for one in waiting:
         one.settle(happened)
+
+
+def _call_all(callbacks: list[Callback]) -> None:
+    for callback in callbacks:
+        callback()
 
 
 def _outer_connection(session: Session) -> Connection | None:
@@ -96,42 +117,74 @@ def _outer_connection(session: Session) -> Connection | None:
 
 
 class _OuterTransaction:
-    """Waits for a transaction that was begun on the connection, outside the session.
+    """Waits for transactions that a host begins on a connection, outside its sessions.
 
     A connection tells of a COMMIT before it is done, so it counts only when the next thing is heard of the connection.
+    Listeners stay for the life of the connection: SQLAlchemy lets none go while it calls them.
     """
 
-    def __init__(self, connection: Connection, waiting: list[_Waiting]) -> None:
-        self._connection = connection
-        self._waiting = waiting
+    def __init__(self) -> None:
+        self._waiting: list[tuple[list[_Waiting], int]] = []
+        """With each: the number of the innermost SAVEPOINT around it; of later ones a rollback does not reach it."""
+        self._ending: list[Callback] = []
         self._committing = False
-        self._listeners: list[tuple[Any, str, Any]] = [
-            (connection, "commit", self._on_commit),
-            (connection, "rollback", self._on_rollback),
-            (connection, "begin", self._on_next),
-            (connection.engine, "checkin", self._on_checkin),
-            (connection.engine, "reset", self._on_checkin),
-        ]
-        self._dbapi = connection.connection.dbapi_connection
-        for listener in self._listeners:
-            event.listen(*listener)
+
+    @classmethod
+    def of(cls, connection: Connection) -> _OuterTransaction:
+        """The one that follows this connection, until it goes back to its pool."""
+        found: _OuterTransaction | None = connection.info.get(_KEY)
+        if found is None:
+            found = connection.info[_KEY] = cls()
+            for name in ("commit", "rollback", "begin", "rollback_savepoint"):
+                event.listen(connection, name, getattr(found, f"_on_{name}"))
+            if not event.contains(connection.engine, "checkin", _checked_in):
+                event.listen(connection.engine, "checkin", _checked_in)
+        return found
+
+    def wait(self, connection: Connection, waiting: list[_Waiting]) -> None:
+        """Settle these when the transaction that is open now is decided."""
+        nested = connection.get_nested_transaction()
+        # Events tell of a SAVEPOINT that is set without its name, so it is read where SQLAlchemy keeps it.
+        self._waiting.append((waiting, 0 if nested is None else _number(nested._savepoint)))
+
+    def at_end(self, callbacks: list[Callback]) -> None:
+        """Call these when the transaction is over."""
+        self._ending.extend(callbacks)
+
+    def decide(self) -> None:
+        """The connection's last word was heard."""
+        self._settle(self._committing)
+        ending, self._ending = self._ending, []
+        _call_all(ending)
 
     def _on_commit(self, connection: Connection) -> None:
         self._committing = True
 
     def _on_rollback(self, connection: Connection) -> None:
-        self._decide(False)
+        self._settle(False)
 
-    def _on_next(self, connection: Connection) -> None:
-        self._decide(self._committing)
+    def _on_begin(self, connection: Connection) -> None:
+        self.decide()
 
-    def _on_checkin(self, dbapi_connection: Any, *_: Any) -> None:
-        if dbapi_connection is self._dbapi:
-            self._decide(self._committing)
+    def _on_rollback_savepoint(self, connection: Connection, name: str, context: None) -> None:
+        undone = [waiting for waiting, around in self._waiting if _number(name) <= around]
+        self._waiting = [(waiting, around) for waiting, around in self._waiting if _number(name) > around]
+        for waiting in undone:
+            _settle(waiting, False)
 
-    def _decide(self, happened: bool) -> None:
+    def _settle(self, happened: bool) -> None:
         waiting, self._waiting = self._waiting, []
-        for listener in self._listeners:
-            if event.contains(*listener):
-                event.remove(*listener)
-        _settle(waiting, happened)
+        self._committing = False
+        for one, _ in waiting:
+            _settle(one, happened)
+
+
+def _number(savepoint: str) -> int:
+    """SQLAlchemy numbers the SAVEPOINTs of a connection as it sets them."""
+    return int(savepoint.rpartition("_")[2])
+
+
+def _checked_in(dbapi_connection: Any, record: Any) -> None:
+    follower = record.info.pop(_KEY, None)
+    if follower is not None:
+        follower.decide()

@@ -179,7 +179,7 @@ class JoinedWork(Work):
 
     def after_host(self, callback: Callback) -> None:
         """Call this when the host's transaction is over, however it ends (at once when there is none)."""
-        self._host.follow([callback], [callback])
+        self._host.at_end(callback)
 
 
 def _call_all(callbacks: list[Callback]) -> None:
