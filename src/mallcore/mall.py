@@ -19,7 +19,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.orm import Session
 
 from mallcore import access, audit, migrations, structure
-from mallcore.errors import InvalidSettings, MallError, MissingExtra
+from mallcore.errors import InvalidSettings, MallError, MissingExtra, ScheduleClosed
 from mallcore.kernel.bus import Follower
 from mallcore.kernel.context import Context, Principal, Services
 from mallcore.kernel.events import AccessDenied
@@ -203,6 +203,8 @@ class Mall:
         try:
             with self.begin(system) as ctx:
                 return structure.carry_out(ctx, schedule=schedule).state == "done"
+        except ScheduleClosed:  # another process was faster
+            return False
         except MallError as error:
             if error.code in {"database-busy", "unavailable", "database-read-only"}:
                 log.warning("schedule %s waits: %s", schedule, error)

@@ -101,8 +101,8 @@ class Operation:
 
     @property
     def description(self) -> str:
-        """The docstring."""
-        return inspect.getdoc(self.function) or ""
+        """The docstring, up to its first example: examples are Python's."""
+        return (inspect.getdoc(self.function) or "").partition("\n\n>>>")[0]
 
     def accept(self, arguments: Mapping[str, Any]) -> BaseModel:
         """The arguments, checked and converted; `InvalidInput` names each that is wrong."""
@@ -248,6 +248,7 @@ def _claim(ctx: Context, row: dict[str, Any]) -> bool:
     """Whether the key was free; a second caller with the same key waits here for the first one's commit."""
     dialect: Any = postgresql if ctx.backend.name == "postgres" else sqlite
     statement: Insert = dialect.insert(idempotency).values(row).on_conflict_do_nothing()
+    statement = statement.execution_options(preserve_rowcount=True)  # psycopg forgets an INSERT's when it is closed
     dirty = ctx.work.dirty
     claimed = ctx.execute(statement).rowcount == 1
     ctx.work.dirty = dirty or claimed

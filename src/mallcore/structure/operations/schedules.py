@@ -60,6 +60,11 @@ def schedule_draft(
     """Publish a draft at a time, and with ``undo_at`` take it back at another: a campaign.
 
     The undo takes back only what the campaign changed; what others changed since stays as they left it.
+
+    >>> draft = open_draft(ctx, channel="books", name="Christmas").id
+    >>> day = datetime.fromisoformat("2026-12-01T00:00:00Z")
+    >>> [one.action for one in schedule_draft(ctx, draft=draft, at=day, undo_at=day + timedelta(days=26))]
+    ['publish', 'undo']
     """
     row, found = opened(ctx, draft, None)
     if undo_at is not None and undo_at <= at:
@@ -157,12 +162,14 @@ def due(ctx: Context) -> list[str]:
     return list(ctx.execute(query.limit(100)).scalars())
 
 
-@operation(permission="structure.schedules", kind="command", errors=(UnknownSchedule,))
+@operation(permission="structure.schedules", kind="command", errors=(UnknownSchedule, ScheduleClosed))
 def carry_out(ctx: Context, *, schedule: ScheduleId) -> Schedule:
-    """Do what a schedule says, in the name of its author, if it still waits and is due; the scheduler calls this."""
+    """Do what a schedule says, in its author's name, if it is due; the scheduler calls this. Only one caller can."""
     row = _schedule(ctx, schedule)
-    if row.at > ctx.now() or not _close(ctx, row, "done"):
+    if row.at > ctx.now():
         return _shape(row)
+    if not _close(ctx, row, "done"):
+        raise ScheduleClosed(schedule=schedule, state=_schedule(ctx, schedule).state)
     found = known(ctx, row.channel_id)
     result = _do(ctx, found, row)
     ctx.execute(update(schedule_table).where(schedule_table.c.id == row.id).values(result=result))
