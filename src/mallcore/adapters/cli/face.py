@@ -67,7 +67,7 @@ class Face:
                 decls=self.decls.get(name),
             )
         if self.edit:
-            yield option("draft", str, "Keep this edit in a draft instead.", ("--draft",), "DRAFT")
+            yield option("kept_in", str, "Keep this edit in a draft instead.", ("--draft",), "DRAFT")
         if "cursor" in known:
             yield flag("all_pages", "Show all pages.", ("--all",))
 
@@ -82,7 +82,7 @@ def bind(app: typer.Typer, face: Face) -> None:
 
 
 def _run(cli: Cli, face: Face, given: dict[str, Any]) -> None:
-    draft, all_pages = given.pop("draft", None), given.pop("all_pages", False)
+    draft, all_pages = given.pop("kept_in", None), given.pop("all_pages", False)
     hints = face.operation.hints
     arguments = {name: _value(name, kind_of(hints[name]), one) for name, one in given.items() if one is not None}
     arguments = {name: None if one == TOP and name == "parent" else one for name, one in arguments.items()}

@@ -18,21 +18,21 @@ _HEAD = """\
 """
 
 
-def prepared(folder: Path) -> None:
+def prepared(folder: Path, option: str = "--mall") -> None:
     """Make the folder if it is not there; refuse one that holds a mall, or can't be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _unwritable(folder, error) from None
+        raise _unwritable(folder, error, option) from None
     if (folder / FILE).exists():
         raise AlreadyExists(
             f"There is a mall in {str(folder.resolve())!r} already: its {FILE} is left as it is. "
-            "Choose another folder with --mall, or remove that file first.",
+            f"Choose another folder with {option}, or remove that file first.",
             what="mall",
             name=str(folder),
         )
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise _unwritable(folder, PermissionError(13, "permission denied"))
+        raise _unwritable(folder, PermissionError(13, "permission denied"), option)
 
 
 def write_settings(folder: Path, given: dict[str, str | None]) -> Path:
@@ -80,8 +80,8 @@ def address(mall: Mall) -> str:
     return url.update_query_dict(hidden).render_as_string(hide_password=True)
 
 
-def _unwritable(folder: Path, error: OSError) -> InvalidInput:
+def _unwritable(folder: Path, error: OSError, option: str = "--mall") -> InvalidInput:
     reason = error.strerror or str(error)
     return InvalidInput(
-        f"The folder {str(folder)!r} can't be written ({reason}): choose another with --mall.", mall=str(folder)
+        f"The folder {str(folder)!r} can't be written ({reason}): choose another with {option}.", mall=str(folder)
     )

@@ -63,8 +63,10 @@ class Output:
         sys.stdout.buffer.flush()
 
     def error(self, error: MallError) -> None:
-        """Say what was refused or failed."""
-        self.failed(error.code, str(error), error.details)
+        """Say what was refused or failed, and of a database what its driver says."""
+        cause = getattr(error.__cause__, "orig", None)
+        reason = {"cause": str(cause).splitlines()[0]} if cause is not None and str(cause) else {}
+        self.failed(error.code, str(error), {**error.details, **reason})
 
     def failed(self, code: str, message: str, details: Mapping[str, Any] | None = None) -> None:
         """Say what went wrong; for a program with its code and details."""
@@ -137,4 +139,5 @@ def _more(details: Mapping[str, Any]) -> list[str]:
         for one in details.get("clashes", ())
     ]
     problems = [one for one in details.get("problems", ())[1:] if isinstance(one, dict)]
-    return clashes + [f"{one['field']}: {one['reason']}" for one in problems]
+    causes = [details["cause"]] if "cause" in details else []
+    return clashes + [f"{one['field']}: {one['reason']}" for one in problems] + causes

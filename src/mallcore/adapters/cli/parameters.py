@@ -43,7 +43,7 @@ _ANNOTATIONS: Mapping[str, Any] = {
 
 
 def bare(hint: Any) -> Any:
-    """A type without what is said about it, and without ``None``; of several, text.
+    """A type without what is said about it, and without ``None``; of several, text if that is among them.
 
     >>> bare(Annotated[int | None, "how many"]) is int
     True
@@ -52,7 +52,7 @@ def bare(hint: Any) -> Any:
         return bare(get_args(hint)[0])
     if get_origin(hint) in (Union, types.UnionType):
         kinds = [bare(one) for one in get_args(hint) if one is not type(None)]
-        return kinds[0] if len(kinds) == 1 else str
+        return kinds[0] if len(kinds) == 1 else str if str in kinds else object
     return hint
 
 

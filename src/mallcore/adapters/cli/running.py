@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from functools import cache
 from itertools import takewhile
+from typing import Any
 
 import typer
 
@@ -23,7 +25,7 @@ def run(arguments: list[str]) -> int:
     """Run what was typed; returns the exit code."""
     out = Output("--json" in takewhile(lambda word: word != "--", arguments))
     try:
-        code = typer.main.get_command(app()).main(arguments, prog_name="mallcore", standalone_mode=False)
+        code = _command().main(arguments, prog_name="mallcore", standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except MallError as error:
@@ -37,6 +39,11 @@ def run(arguments: list[str]) -> int:
             return _misunderstood(out, error)
         _unexpected(out, error)
     return 1
+
+
+@cache
+def _command() -> Any:
+    return typer.main.get_command(app())
 
 
 def _misunderstood(out: Output, error: BaseException) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shlex
 import tempfile
 import time
@@ -45,13 +46,13 @@ def demo(
     door = None if no_serve else _door(port)
     chosen = dir or cli.named
     cli.folder = Path(chosen or tempfile.mkdtemp(prefix="mallcore-demo-")).resolve()
-    prepared(cli.folder)
+    prepared(cli.folder, "--dir")
     stage = Stage(cli.out)
-    if taxonomy is None:
-        (cli.folder / _OURS).write_bytes(data)
     _welcome(cli)
     began = time.perf_counter()
     mall = founded(cli, database or DEFAULT_DATABASE, empty=True, follow=True)
+    if taxonomy is None:
+        (cli.folder / _OURS).write_bytes(data)
     changes.opened(mall, stage, shlex.quote(str(cli.folder)), time.perf_counter() - began)
     _tour(cli, mall, stage, data, taxonomy)
     _end(cli, stage, mall, door, time.perf_counter() - began)
@@ -65,7 +66,7 @@ def _welcome(cli: Cli) -> None:
 
 def _door(port: int | None) -> Door:
     """Taken before the tour begins: whoever asked for a port that can't be had learns it at once."""
-    token, _ = serving.token_from(None)
+    token = secrets.token_urlsafe(32)
     if port is not None:
         return Door(serving.bound(serving.HOST, port), token)
     try:
