@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import os
 import platform
 import sqlite3
@@ -212,3 +213,18 @@ def as_json(findings: Iterable[Finding], where: Machine) -> dict[str, Any]:
         "machine": {**asdict(where), "load_after": os.getloadavg()[0]},
         "findings": [finding.as_json() for finding in findings],
     }
+
+
+def report(findings: Iterable[Finding], as_values: bool) -> None:
+    """Print each finding as it is made, or all of them as JSON at the end."""
+    where = machine()
+    if not as_values:
+        print(where.as_text(), flush=True)
+    made: list[Finding] = []
+    for finding in findings:
+        made.append(finding)
+        print(finding.as_text(), file=sys.stderr if as_values else sys.stdout, flush=True)
+    if as_values:
+        print(json.dumps(as_json(made, where), indent=1, ensure_ascii=False))
+    else:
+        print(f"\nload {os.getloadavg()[0]:.2f} at the end")
