@@ -174,7 +174,11 @@ def set_role(
     expected_revision: Annotated[int | None, Field(ge=0)] = None,
     idempotency_key: IdempotencyKey = None,
 ) -> Role:
-    """Define a role, or change what it allows. ``*`` and ``structure.*`` stand for all and for all of a domain."""
+    """Define a role, or change what it allows. ``*`` and ``structure.*`` stand for all and for all of a domain.
+
+    >>> set_role(ctx, role="planner", permissions=["structure.draft", "structure.read"]).version
+    1
+    """
     asked = (one.permission for one in ctx.port(Catalogue).values())
     wanted = checked_permissions(permissions, (name for name in asked if name is not None))
     before = _role_row(ctx, checked_role(role))
@@ -251,7 +255,11 @@ def grant(
     node: Reference = None,
     idempotency_key: IdempotencyKey = None,
 ) -> Grant:
-    """Give a principal a role: in the whole mall, a unit, a channel, or a subtree. Giving twice gives once."""
+    """Give a principal a role: in the whole mall, a unit, a channel, or a subtree. Giving twice gives once.
+
+    >>> grant(ctx, principal="user:ada", role="editor", scope="channel", channel="books").scope
+    'channel'
+    """
     checked_principal(principal)
     checked_scope(scope, unit, channel, node)
     if role not in BUILT_IN and _role_row(ctx, role) is None:

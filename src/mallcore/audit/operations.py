@@ -67,7 +67,11 @@ def list_records(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[Record]:
-    """The records the caller may see, newest first, narrowed by who, what, where, when and how it ended."""
+    """The records the caller may see, newest first, narrowed by who, what, where, when and how it ended.
+
+    >>> [(one.operation, one.revision) for one in list_records(ctx, limit=1).items]
+    [('structure.create_node', 2)]
+    """
     columns = audit_record.c
     query = select(audit_record).order_by(columns.id.desc()).limit(limit + 1)
     wanted = {

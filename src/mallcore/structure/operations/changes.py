@@ -33,7 +33,11 @@ class Beginning:
 
 @operation(permission=HISTORY, subject=of_channel, rest=Rest("GET", "/channels/{channel}/changes"))
 def list_changes(ctx: Context, *, channel: ChannelRef, after: After = 0, limit: Limit = 50) -> Page[Revision]:
-    """The revisions after a given one, oldest first: what somebody missed. Continue after the last number shown."""
+    """The revisions after a given one, oldest first: what somebody missed. Continue after the last number shown.
+
+    >>> [one.number for one in list_changes(ctx, channel="books", after=1).items]
+    [2]
+    """
     found = known(ctx, channel)
     rows = ctx.execute(
         select(*(column for column in revision_table.c if column.name != "edits"))
@@ -86,7 +90,11 @@ def watch(
         int | None, Field(ge=0, lt=1 << 63, description="Begin after this revision; nothing: with the next one.")
     ] = None,
 ) -> ChangeStream:
-    """Follow a channel: each new revision as it is committed. Over HTTP as server-sent events, resumed by their ids."""
+    """Follow a channel: each new revision as it is committed. Over HTTP as server-sent events, resumed by their ids.
+
+    >>> [one.number for one in watch(ctx, channel="books", after=0).next()]
+    [1, 2]
+    """
     found = known(ctx, channel)
     tree = head(ctx, found.id)
     begin, principal = ctx.port(Beginning).begin, ctx.principal

@@ -62,7 +62,11 @@ Number = Annotated[int, Field(ge=0, lt=1 << 63, description="A revision's number
 
 @operation(permission=HISTORY, subject=of_channel, rest=Rest("GET", "/channels/{channel}/revisions"))
 def log(ctx: Context, *, channel: ChannelRef, limit: Limit = 50, cursor: Cursor = None) -> Page[Revision]:
-    """The revisions of a channel, newest first. Revision 0, the channel as created, is not listed."""
+    """The revisions of a channel, newest first. Revision 0, the channel as created, is not listed.
+
+    >>> [(one.number, one.author) for one in log(ctx, channel="books").items]
+    [(2, 'system:docs'), (1, 'system:docs')]
+    """
     found = known(ctx, channel)
     query = _revisions(found).where(revision_table.c.number > 0).order_by(revision_table.c.number.desc())
     if cursor is not None:
@@ -97,7 +101,12 @@ def get_revision(ctx: Context, *, channel: ChannelRef, number: Number) -> Revisi
 @operation(permission=HISTORY, subject=of_channel, errors=(UnknownRevision, InvalidReference),
            rest=Rest("GET", "/channels/{channel}/diff"))  # fmt: skip
 def diff_revisions(ctx: Context, *, channel: ChannelRef, a: At = None, b: At = None) -> Difference:
-    """What is different in ``b`` (nothing: the head) from ``a`` (nothing: the revision before ``b``), node by node."""
+    """What is different in ``b`` (nothing: the head) from ``a`` (nothing: the revision before ``b``), node by node.
+
+    >>> print(diff_revisions(ctx, channel="books", a=0).text)
+    + fiction  "Fiction"
+    + fiction/crime  "Crime"
+    """
     found = known(ctx, channel)
     after = tree_at(ctx, found, b)
     before = tree_at(ctx, found, max(after.revision - 1, 0) if a is None else a)
@@ -131,7 +140,11 @@ def _node_difference(change: NodeChange) -> NodeDifference:
 @operation(permission=HISTORY, subject=of_channel, errors=(HistoryBroken,),
            rest=Rest("GET", "/channels/{channel}/verification"))  # fmt: skip
 def verify(ctx: Context, *, channel: ChannelRef) -> Verified:
-    """Check a channel's history: every digest, and that replaying all edits gives the nodes the head shows."""
+    """Check a channel's history: every digest, and that replaying all edits gives the nodes the head shows.
+
+    >>> verify(ctx, channel="books").revisions
+    2
+    """
     found = known(ctx, channel)
     tree = caught_up(ctx, found.id)
     replayed = Tree.of(found.id, ())
@@ -179,7 +192,11 @@ def rollback(
     expected_revision: ExpectedRevision = None,
     idempotency_key: IdempotencyKey = None,
 ) -> Applied:
-    """Make a new revision that equals an old one: for the whole channel, or only for a node and what is below it."""
+    """Make a new revision that equals an old one: for the whole channel, or only for a node and what is below it.
+
+    >>> rollback(ctx, channel="books", to=1).counts
+    {'added': 0, 'removed': 1, 'changed': 0}
+    """
     found = known(ctx, channel)
     if to is None:
         raise InvalidReference(reference=None)
@@ -241,7 +258,11 @@ def undo(
     expected_revision: ExpectedRevision = None,
     idempotency_key: IdempotencyKey = None,
 ) -> Applied:
-    """Take back what one revision changed and keep what came after; clashes with later changes are reported."""
+    """Take back what one revision changed and keep what came after; clashes with later changes are reported.
+
+    >>> undo(ctx, channel="books", number=2).counts
+    {'added': 0, 'removed': 1, 'changed': 0}
+    """
     found = known(ctx, channel)
     text = message or f"Undo revision {number}"
     outcome = undone(ctx, found, number, settle, text, expected_revision, EDIT)

@@ -60,6 +60,9 @@ def import_taxonomy(
     Nodes are matched by the source's ids. Those imported before and missing now are removed, unless ``keep_missing``.
     An import that finds nothing different is a revision too: the history says when the source was taken over.
     With ``dry_run`` nothing changes, and ``text`` shows the difference it would make.
+
+    >>> import_taxonomy(ctx, channel="books", data=b"Music\\nMusic > Jazz", format="paths").counts
+    {'added': 2, 'removed': 0, 'changed': 0}
     """
     found = known(ctx, channel)
     refuse_removed(found)
@@ -136,7 +139,11 @@ class Export:
 @operation(permission="structure.read", subject=of_channel, output=bytes,
            rest=Rest("GET", "/channels/{channel}/export"))  # fmt: skip
 def export(ctx: Context, *, channel: ChannelRef, format: ExportFormat = "json", at: At = None) -> Export:
-    """A channel's tree as a file that `import_taxonomy` reads again: JSON, CSV, or paths in Google's form."""
+    """A channel's tree as a file that `import_taxonomy` reads again: JSON, CSV, or paths in Google's form.
+
+    >>> export(ctx, channel="books", format="csv").content_type
+    'text/csv; charset=utf-8'
+    """
     found = known(ctx, channel)
     if isinstance(ctx.work, MemoryWork):
         raise MemoryOnly()  # a file takes too long to write on an event loop

@@ -139,7 +139,11 @@ def update_node(
 
 
 def rename(ctx: Context, *, channel: str, node: str, name: str, **more: Any) -> Changed:
-    """Give a node another name; takes what `update_node` takes."""
+    """Give a node another name; takes what `update_node` takes.
+
+    >>> rename(ctx, channel="books", node="fiction/crime", name="Crime & Thrillers").path
+    'fiction/crime'
+    """
     return update_node(ctx, channel=channel, node=node, name=name, **more)
 
 
@@ -220,7 +224,12 @@ def edit(
     expected_revision: ExpectedRevision = None,
     idempotency_key: IdempotencyKey = None,
 ) -> Applied:
-    """Apply many edits in order as one revision: all of them or none. Later edits see what earlier ones did."""
+    """Apply many edits in order as one revision: all of them or none. Later edits see what earlier ones did.
+
+    >>> edits = [CreateNode(name="Maps", kind="section"), CreateNode(name="Europe", parent="maps")]
+    >>> edit(ctx, channel="books", edits=edits).counts
+    {'added': 2, 'removed': 0, 'changed': 0}
+    """
     return _applied(*_edit(ctx, channel, edits, message, expected_revision))
 
 

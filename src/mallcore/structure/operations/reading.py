@@ -145,7 +145,12 @@ def tree(
     at: At = None,
     min_revision: MinRevision = None,
 ) -> TreeView:
-    """A channel's tree, or the part below a node, to a depth and in a language. The head is answered from memory."""
+    """A channel's tree, or the part below a node, to a depth and in a language. The head is answered from memory.
+
+    >>> shown = tree(ctx, channel="books", depth=1)
+    >>> [node.name for node in shown.nodes], shown.revision
+    (['Fiction'], 2)
+    """
     found = known(ctx, channel)
     if at is None:
         refuse_removed(found)
@@ -173,7 +178,12 @@ def get_node(
     at: At = None,
     min_revision: MinRevision = None,
 ) -> NodeAnswer:
-    """One section or category, with the way to it and its children."""
+    """One section or category, with the way to it and its children.
+
+    >>> crime = get_node(ctx, channel="books", node="fiction/crime").shape
+    >>> [crumb.name for crumb in crime.breadcrumbs], crime.name
+    (['Fiction'], 'Crime')
+    """
     found = known(ctx, channel)
     if at is None:
         refuse_removed(found)

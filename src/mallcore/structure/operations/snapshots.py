@@ -43,7 +43,11 @@ def create_snapshot(
     message: Message = "",
     idempotency_key: IdempotencyKey = None,
 ) -> Snapshot:
-    """Name the heads of some channels, or of all that are not removed, as they are at one moment."""
+    """Name the heads of some channels, or of all that are not removed, as they are at one moment.
+
+    >>> list(create_snapshot(ctx, name="launch").heads.values())
+    [2]
+    """
     if not _NAME.fullmatch(name):
         raise InvalidInput(
             field="name", reason="it begins with a letter and has only a-z, 0-9 and single - _ . between"

@@ -167,7 +167,11 @@ def create_channel(
     message: Message = "",
     idempotency_key: IdempotencyKey = None,
 ) -> Channel:
-    """Create a channel: a storefront with a tree of its own, empty at revision 0."""
+    """Create a channel: a storefront with a tree of its own, empty at revision 0.
+
+    >>> create_channel(ctx, slug="toys", name="Toys", currency="SEK").revision
+    0
+    """
     owner = unit_row(ctx, unit)
     taken = select(channel.c.id).where(channel.c.unit_id == owner.id, channel.c.slug == checked_slug(slug))
     if ctx.execute(taken).first():
@@ -276,7 +280,11 @@ def update_channel(
     expected_revision: ExpectedRevision = None,
     idempotency_key: IdempotencyKey = None,
 ) -> Channel:
-    """Change a channel's name or settings, as a revision like any other; in ``settings``, ``null`` removes a key."""
+    """Change a channel's name or settings, as a revision like any other; in ``settings``, ``null`` removes a key.
+
+    >>> update_channel(ctx, channel="books", settings={"page_size": 24}).revision
+    3
+    """
     found = known(ctx, channel)
     if locale is not None:
         checked_locale(locale)
