@@ -73,7 +73,11 @@ def open_draft(
     name: Annotated[str, Field(max_length=100_000)],
     idempotency_key: IdempotencyKey = None,
 ) -> Draft:
-    """Open a draft on the channel's head: a place for edits that nobody sees until they are published."""
+    """Open a draft on the channel's head: a place for edits that nobody sees until they are published.
+
+    >>> open_draft(ctx, channel="books", name="Christmas").base
+    2
+    """
     found = known(ctx, channel)
     refuse_removed(found)
     now = ctx.now()
@@ -130,7 +134,12 @@ def edit_draft(
     expected_revision: ExpectedRevision = None,
     idempotency_key: IdempotencyKey = None,
 ) -> Draft:
-    """Add edits to a draft; they must apply to what it holds. ``expected_revision`` is the draft's version here."""
+    """Add edits to a draft; they must apply to what it holds. ``expected_revision`` is the draft's version here.
+
+    >>> draft = open_draft(ctx, channel="books", name="Christmas").id
+    >>> edit_draft(ctx, draft=draft, edits=[UpdateNode(node="fiction", name="Gifts")]).version
+    2
+    """
     row, found = opened(ctx, draft, expected_revision)
     kept = edits_from_json(json.loads(row.edits))
     tree = apply(at_revision(ctx, found.id, row.base), kept)
@@ -145,7 +154,14 @@ def edit_draft(
 
 @operation(permission=DRAFT, subject=of_draft, errors=(UnknownDraft,), rest=Rest("GET", "/drafts/{draft}/preview"))
 def preview_draft(ctx: Context, *, draft: DraftId) -> Preview:
-    """What publishing would do now: the difference to the head, or the clashes that stand in its way."""
+    """What publishing would do now: the difference to the head, or the clashes that stand in its way.
+
+    >>> draft = open_draft(ctx, channel="books", name="Christmas").id
+    >>> edit_draft(ctx, draft=draft, edits=[UpdateNode(node="fiction", name="Gifts")]).edits
+    1
+    >>> print(preview_draft(ctx, draft=draft).difference.text)
+    ~ fiction  "Fiction" -> "Gifts"
+    """
     row, found, current, merged = _merged(ctx, draft)
     if merged.clashes:
         shown = difference(found, at_revision(ctx, found.id, row.base), _own_tree(ctx, found, row))
@@ -192,7 +208,14 @@ def publish_draft(
     expected_revision: ExpectedRevision = None,
     idempotency_key: IdempotencyKey = None,
 ) -> Applied:
-    """Publish a draft as one revision. What the head changed since is kept; clashes are reported, never overwritten."""
+    """Publish a draft as one revision. What the head changed since is kept; clashes are reported, never overwritten.
+
+    >>> draft = open_draft(ctx, channel="books", name="Christmas").id
+    >>> edit_draft(ctx, draft=draft, edits=[UpdateNode(node="fiction", name="Gifts")]).state
+    'open'
+    >>> publish_draft(ctx, draft=draft).revision
+    3
+    """
     row, found = opened(ctx, draft, None)
     outcome = published(ctx, found, row, settle, message, expected_revision)
     return Applied(**applied_fields(found, outcome))
