@@ -85,8 +85,8 @@ class Postgres:
     def listen(self, engine: Engine, heard: Callable[[str | None], None], stop: threading.Event) -> None:
         """Hear notifications on a connection of our own; look for ourselves at the start, and now and then."""
         with engine.connect() as connection:
-            connection.detach()  # it holds LISTEN: it must not go back into the pool
             driver: Any = connection.connection.driver_connection
+            connection.detach()  # it holds LISTEN: it must not go back into the pool
             driver.rollback()
             driver.autocommit = True
             driver.execute(f"LISTEN {_CHANNEL}")
