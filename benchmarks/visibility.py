@@ -89,7 +89,7 @@ def measured(where: Place, quick: bool) -> Iterator[Finding]:
 def _seen(mall: Mall, url: str, deaf: bool, edits: int) -> Times:
     command = [sys.executable, "-m", "benchmarks.visibility", "--follow", url, *(["--deaf"] if deaf else [])]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
-        assert other.stdin is not None and other.stdout is not None
+        assert other.stdout is not None
         connected = other.stdout.readline().strip()
         if connected != str(not deaf):
             raise RuntimeError(f"the other process has a bus: {connected}, wanted: {not deaf}")

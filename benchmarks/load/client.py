@@ -43,7 +43,8 @@ def _wrk(port: int, path: str, headers: dict[str, str], status: int, connections
         raise RuntimeError(text)
     rate = re.search(r"Requests/sec:\s+([\d.]+)", text)
     p50 = re.search(r"50%\s+([\d.]+)(us|ms|s)", text)
-    assert rate is not None and p50 is not None, text
+    assert rate is not None, text
+    assert p50 is not None, text
     return Load(float(rate[1]), float(p50[1]) * _UNITS[p50[2]])
 
 
