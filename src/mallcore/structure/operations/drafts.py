@@ -237,6 +237,7 @@ def published(ctx: Context, found: Known, row: Any, settle: Any, message: str, e
     text = message or f"Publish draft: {row.name}"
     outcome = revise(ctx, found, plan, permission=PUBLISH, message=text, expected_revision=expected)
     if not outcome.changes:
+        opened(ctx, row.id, None)  # it was published while we waited, so it is closed, and not empty
         raise NothingToDo("The draft changes nothing, so there is nothing to publish.", draft=row.id)
     _store(ctx, row, state="published", revision=outcome.tree.revision)
     _tell(ctx, found, row.id, {"state": "open"}, "published", outcome.tree.revision)

@@ -73,10 +73,11 @@ def revise(
     tree = head(ctx, found.id)
     try:
         outcome = _attempt(ctx, found, tree, change)
+        # Memory may be a moment behind; only the database's word is final, on refusals and on "nothing to change".
+        if outcome is not None and outcome.tree is tree and _seen_now(ctx, found).revision != tree.revision:
+            outcome = None
     except MallError:
-        # Memory may be a moment behind; only the database's word is final.
-        fresh = _seen_now(ctx, found)
-        if fresh.revision == tree.revision:
+        if _seen_now(ctx, found).revision == tree.revision:
             raise
         outcome = None
     if outcome is None:
