@@ -137,6 +137,9 @@ class _AsyncSessions:
 
         return AsyncSession(self.engine, expire_on_commit=False, autoflush=False).sync_session
 
+    def forget_parent(self) -> None:
+        """Nothing: an event loop does not survive a fork."""
+
     def begin_write(self, session: Session) -> Callable[[], None]:
         """Begin to write."""
         session.connection(execution_options=self.backend.write_options)

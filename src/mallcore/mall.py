@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import tempfile
+import weakref
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
@@ -63,6 +65,7 @@ class Mall:
         )
         self.catalogue = Catalogue.of(structure, access, audit)
         self.services = self._wired(policy, clock or (lambda: datetime.now(UTC)))
+        _malls.add(self)
 
     def _backend(self) -> DatabaseBackend:
         found = self.plugins.hook.database_backend(engine=self.engine, busy_seconds=self.settings.busy_seconds)
@@ -249,6 +252,15 @@ class Mall:
         if self._scratch is not None:
             self._scratch.cleanup()
 
+    def _forget_parent(self) -> None:
+        """In a forked child: connections and locks belong to the parent. (A host's engine is its own affair.)"""
+        if self._owns_engine:
+            self._parents_pool = self.engine.pool  # kept, for its collection would close the parent's connections
+            self.engine.dispose(close=False)
+        self._scheduler = None
+        self.services.source.forget_parent()
+        self.services.ports[structure.Trees].forget_parent()
+
     def __enter__(self) -> Mall:
         return self
 
@@ -289,6 +301,18 @@ class _Begun(AbstractContextManager["Context"]):
             self._work.commit()
         except DBAPIError as error:
             raise self._mall.backend.translate(error) or error from error
+
+
+_malls: weakref.WeakSet[Mall] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for mall in list(_malls):
+        mall._forget_parent()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _opened(cls: type[Mall], settings: MallSettings, folder: Path, more: dict[str, Any]) -> Mall:

@@ -131,6 +131,10 @@ class SessionSource(Protocol):
         """A new session that nobody else uses."""
         ...
 
+    def forget_parent(self) -> None:
+        """Called in a forked child, before anything else is."""
+        ...
+
     def begin_write(self, session: Session) -> Callable[[], None]:
         """Make the session's next transaction a writing one; returns what to call when it is over."""
         ...

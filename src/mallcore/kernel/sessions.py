@@ -25,6 +25,10 @@ class EngineSessions:
         """A new session on the engine."""
         return Session(self.engine, expire_on_commit=False, autoflush=False)
 
+    def forget_parent(self) -> None:
+        """In a forked child: whoever held the lock stayed with the parent."""
+        self._turn = threading.Lock() if self.backend.serial_writes else None
+
     def begin_write(self, session: Session) -> Callable[[], None]:
         """Begin to write; within one process the database's own way of waiting is unfair and slow, so wait here."""
         turn = self._turn

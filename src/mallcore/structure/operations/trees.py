@@ -52,6 +52,10 @@ class Trees:
         self._moved = threading.Condition()
         self.follower = follower
 
+    def forget_parent(self) -> None:
+        """In a forked child: whoever held a lock, or watched, stayed with the parent."""
+        self._lock, self._moved, self._watching = threading.RLock(), threading.Condition(), {}
+
     def known(self, ctx: Context, reference: str) -> Known:
         """The channel behind an id, a slug or ``unit:slug``; `UnknownChannel` when there is none, or several."""
         found = self._by_id.get(reference) or self._by_name.get(reference)
