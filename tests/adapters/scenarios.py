@@ -192,9 +192,12 @@ def _line(problem: Any) -> int:
 
 
 def a_removed_channel_is_closed(face: Face) -> None:
-    """Nothing is changed in a removed channel."""
+    """A removed channel is gone for readers and writers; its history can still be read."""
     bookshop(face)
     face.remove_channel("books")
+    with refused("channel-removed"):
+        face.tree("books")
+    assert paths(face.tree("books", at=3))[0] == "fiction"
     with refused("channel-removed"):
         face.create_node("books", "Late")
 

@@ -10,10 +10,21 @@ from pydantic import TypeAdapter
 from mallcore.api.rules.openapi import Described, laid_out
 from mallcore.api.rules.problems import status_of
 from mallcore.api.table import Route, routes_of
-from mallcore.errors import Denied, IdempotencyMismatch, InvalidInput, MallError, StaleRevision, Unauthenticated
+from mallcore.errors import (
+    Denied,
+    IdempotencyMismatch,
+    InvalidInput,
+    MallError,
+    StaleRevision,
+    Unauthenticated,
+    UnknownChannel,
+    UnknownUnit,
+)
 from mallcore.kernel.operations import Catalogue
 
 _REFERENCE = "#/components/schemas/{model}"
+_NAMED: dict[str, type[MallError]] = {"channel": UnknownChannel, "channels": UnknownChannel, "unit": UnknownUnit}
+"""What whoever names one of these may be told."""
 
 
 def openapi(catalogue: Catalogue, base: str = "", namespace: str = "") -> dict[str, Any]:
@@ -60,7 +71,7 @@ def _described(route: Route, schemas: Any, components: dict[str, Any]) -> Descri
 def _errors(route: Route) -> list[type[MallError]]:
     """What an operation may answer: what it declares, and what the pipeline before it may."""
     fields = route.fields
-    found: list[type[MallError]] = list(route.operation.errors)
+    found: list[type[MallError]] = [*route.operation.errors, *(kind for name, kind in _NAMED.items() if name in fields)]
     if fields:
         found.append(InvalidInput)
     if route.operation.permission is not None:

@@ -9,7 +9,14 @@ from typing import Annotated, Any
 
 from pydantic import AwareDatetime, Field
 
-from mallcore.errors import InvalidReference, RevisionNotReached, UnknownNode, UnknownRevision, UnknownSnapshot
+from mallcore.errors import (
+    ChannelRemoved,
+    InvalidReference,
+    RevisionNotReached,
+    UnknownNode,
+    UnknownRevision,
+    UnknownSnapshot,
+)
 from mallcore.kernel.context import Context
 from mallcore.kernel.operations import Rest, operation
 from mallcore.kernel.work import MemoryOnly, MemoryWork
@@ -35,7 +42,7 @@ from mallcore.structure.rules.nodes import Node
 from mallcore.structure.rules.rendering import cached_tree_json, remembered, tree_json
 from mallcore.structure.rules.tree import Tree
 
-_MISSING = (UnknownNode, UnknownRevision, UnknownSnapshot, InvalidReference, RevisionNotReached)
+_MISSING = (ChannelRemoved, UnknownNode, UnknownRevision, UnknownSnapshot, InvalidReference, RevisionNotReached)
 _INLINE_NODES = 500  # larger trees are rendered in a thread, never on an event loop
 
 
