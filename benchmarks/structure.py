@@ -72,6 +72,8 @@ def hot(scene: Scene) -> Iterator[Finding]:
         access.grant(ctx, principal=READER.ref, role="visitor", scope="mall")
     cached = {("books", None, None): scene.head().body}
     view = scene.head()
+    with scene.mall.begin(READER) as ctx:
+        reader = structure.tree_reader(ctx, channel="books")
 
     def look_up() -> bytes:
         return cached["books", None, None]
@@ -86,6 +88,7 @@ def hot(scene: Scene) -> Iterator[Finding]:
     cases: dict[str, Case] = {
         "dict look-up returning bytes": look_up,
         "TreeView.body, view in hand": lambda: view.body,
+        "tree_reader().body, user with a grant": lambda: reader.body,
         "memory() + structure.tree().body, system": operation(ME),
         "memory() + structure.tree().body, user with a grant": operation(READER),
     }

@@ -1,0 +1,1 @@
+"""Plots of what the benchmarks found, and what draws them."""
