@@ -1,6 +1,7 @@
 """The sessions of mallcore; their names are the names of the checks. Bare `nox` runs all that must pass."""
 
 import shutil
+import tempfile
 from pathlib import Path
 
 import nox
@@ -90,7 +91,7 @@ def examples(session: nox.Session) -> None:
         session.skip("there is no script in examples/ yet")
     install(session, "tests")
     for script in scripts:
-        with session.chdir(session.create_tmp()):
+        with tempfile.TemporaryDirectory(prefix=f"{script.stem}-") as folder, session.chdir(folder):
             session.run("python", "-W", "error", str(script))
 
 
