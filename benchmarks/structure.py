@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from sqlalchemy import event
 
 from benchmarks import continuum, data, peers
 from benchmarks.databases import Place, place
-from benchmarks.measuring import Case, Finding, Times, as_json, interleaved, machine, set_aside
+from benchmarks.measuring import Case, Finding, Times, interleaved, report, set_aside
 from mallcore import Mall, Principal, access, structure
 
 ME = Principal.system("benchmark")
@@ -349,19 +348,14 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     given = arguments()
-    where = machine()
-    if not given.json:
-        print(where.as_text())
-    findings: list[Finding] = []
-    for database in given.database or ["sqlite", "postgres"]:
-        for name in given.rows.split(","):
-            with place(database) as found:
-                for finding in ROWS[name](Scene(found, given.quick)):
-                    findings.append(finding)
-                    if not given.json:
-                        print(finding.as_text(), flush=True)
-    if given.json:
-        print(json.dumps(as_json(findings, where), indent=1, ensure_ascii=False))
+
+    def run() -> Iterator[Finding]:
+        for database in given.database or ["sqlite", "postgres"]:
+            for name in given.rows.split(","):
+                with place(database) as found:
+                    yield from ROWS[name](Scene(found, given.quick))
+
+    report(run(), given.json)
 
 
 if __name__ == "__main__":

@@ -211,7 +211,9 @@ def main() -> None:
     if given.plot:
         from benchmarks.plots.draw import staleness
 
-        staleness([(f"{finding.database}, {finding.row}", points) for finding, points in drawn], given.plot)
+        staleness(
+            [(f"{finding.database}, {finding.row.split(', ')[1]}", points) for finding, points in drawn], given.plot
+        )
     return None
 
 

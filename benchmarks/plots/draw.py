@@ -72,7 +72,7 @@ def staleness(runs: list[tuple[str, list[tuple[float, float]]]], path: Path) -> 
         axes[1].plot(ordered, [(n + 1) / len(ordered) for n in range(len(ordered))], color=colour, label=label)
     axes[0].set(xlabel="seconds of the run", ylabel="milliseconds", yscale="log")
     axes[1].set(xlabel="milliseconds", ylabel="share of revisions", xscale="log")
-    axes[1].legend(fontsize=8, frameon=False, loc="lower right")
+    axes[1].legend(fontsize=8, frameon=False, loc="upper left")
     for axis in axes:
         axis.grid(True, alpha=0.3)
         axis.spines[["top", "right"]].set_visible(False)
