@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
+from io import TextIOWrapper
 from typing import Any, TextIO
 
 from pydantic import BaseModel
@@ -86,10 +87,22 @@ def reader_gone() -> int:
     return 141
 
 
+class _Console(Console):
+    """A console that leaves to us what is done when its reader has gone."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def console(stream: TextIO) -> Console:
-    """A console on a stream: as wide as the terminal, or where there is none, as wide as it takes."""
+    """A console on a stream: as wide as the terminal, or where there is none, as wide as it takes.
+
+    What the stream's encoding lacks is escaped: a name in another script must not end a command half-way.
+    """
+    if isinstance(stream, TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")
     width = None if stream.isatty() else int(os.environ.get("COLUMNS") or _WIDE)
-    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
+    return _Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
 
 
 def clean(text: str) -> str:

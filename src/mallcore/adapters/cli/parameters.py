@@ -20,9 +20,8 @@ SPELLINGS: Mapping[str, tuple[str, ...]] = {
     "translations": ("--translation",),
 }
 METAVARS = {"file": "FILE", "int": "N", "pairs": "KEY=TEXT", "text": "TEXT", "texts": "TEXT", "values": "KEY=JSON"}
-HELP: Mapping[str, str] = {
+TYPED: Mapping[str, str] = {
     "attributes": "An attribute of your own, its value JSON or else text; null removes it. Repeat it for more.",
-    "channel": "The channel's slug, id or unit:slug; may be left out when the mall has one.",
     "channels": "A channel's slug, id or unit:slug; repeat it for more. Without it: all.",
     "edits": "A JSON file with a list of edits, or - for standard input.",
     "expected_revision": "Refuse unless this is the head (of a draft or unit: its version).",
@@ -32,7 +31,34 @@ HELP: Mapping[str, str] = {
     "settle": "Which side of a clash wins, as NODE_ID=ours or NODE_ID=theirs; * is all other nodes.",
     "slug": "The part of a path or address: a-z, 0-9 and single - _ . between them.",
     "translations": "A name in a language, as de=Krimi; repeat it. Those given replace all there were.",
+    "unit": "The unit's slug or id; may be left out when there is one.",
 }
+"""What is said of a parameter instead of what its operation says: how it is typed."""
+UNSAID: Mapping[str, str] = {
+    "at": "When, with its zone: 2026-11-01T08:00:00Z.",
+    "children": "The children in their new order, by id or path.",
+    "event": "What was recorded, such as structure.revised.",
+    "grant": "The grant's id.",
+    "locale": "A language tag, such as de or pt-BR.",
+    "name": "What people read.",
+    "node": "A node's id or path.",
+    "number": "The revision's number.",
+    "operation": "What was called, such as structure.move.",
+    "outcome": "How it ended.",
+    "permissions": "What the role allows, such as structure.edit; * is all, structure.* all of a domain.",
+    "policy": "What becomes of its children.",
+    "principal": "Who did it, such as user:ada.",
+    "removed": "List those that were removed instead.",
+    "request_id": "The request it was part of.",
+    "role": "The role's name.",
+    "scope": "How far the grant reaches. [default: told by what it names]",
+    "since": "From this time on, with its zone: 2026-11-01T08:00:00Z.",
+    "state": "Only those in this state.",
+    "subject": "The id of what it was done to.",
+    "undo_at": "When to take it back, with its zone.",
+    "until": "Before this time.",
+}
+"""What is said of a parameter whose operation says nothing."""
 _ANNOTATIONS: Mapping[str, Any] = {
     "flag": bool,
     "int": int,
@@ -86,7 +112,11 @@ def typed(
 ) -> inspect.Parameter:
     """A parameter as typer takes it: by its place, or as an option."""
     name, kind = parameter.name, kind_of(hint)
-    help = HELP.get(name) or said_of(hint)
+    help = TYPED.get(name) or said_of(hint) or UNSAID.get(name, "")
+    if name == "channel" and not place and parameter.default is inspect.Parameter.empty:
+        help = "The channel's slug, id or unit:slug; may be left out when the mall has one."
+    if isinstance(parameter.default, str) and parameter.default and "[default" not in help:
+        help = f"{help} [default: {parameter.default}]".strip()
     annotation = _choice(name, hint) if kind == "choice" else _ANNOTATIONS.get(kind, str)
     if place:
         return _argument(name, annotation, help, "FILE" if kind == "file" else name.upper(), required)

@@ -71,7 +71,7 @@ class Cli:
         """A unit of work in the name of whoever types."""
         return self.mall.begin(self.principal)
 
-    def call(self, operation: Callable[..., Any], **given: Any) -> Any:
+    def call(self, operation: Callable[..., Any], /, **given: Any) -> Any:
         """One operation in a unit of work of its own."""
         with self.begin() as ctx:
             return operation(ctx, **given)
