@@ -320,7 +320,7 @@ def _opened(cls: type[Mall], settings: MallSettings, folder: Path, more: dict[st
     scratch = None
     try:
         url = make_url(settings.database.get_secret_value())
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # a port that is no number, say
         raise InvalidSettings(setting="database", reason="it is no SQLAlchemy URL such as sqlite:///mall.db") from None
     if url.drivername == "postgresql":
         url = url.set(drivername="postgresql+psycopg")

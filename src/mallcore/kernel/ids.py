@@ -32,6 +32,21 @@ def new_id(prefix: str) -> str:
     return f"{prefix}_{uuid7():032x}"
 
 
+def is_text(text: str) -> bool:
+    """Whether a database can hold the text: it has no null byte and no half of a surrogate pair.
+
+    >>> is_text("Käse"), is_text("a\\0b"), is_text("\\ud800")
+    (True, False, False)
+    """
+    if "\0" in text:
+        return False
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def is_id(text: str, prefix: str) -> bool:
     """Whether the text has the form of an id with this prefix.
 

@@ -21,6 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from mallcore.errors import IdempotencyMismatch, InvalidInput, MallError, NotFound
 from mallcore.kernel.context import Context
+from mallcore.kernel.ids import is_text
 from mallcore.kernel.ports import MALL, Subject
 from mallcore.kernel.tables import idempotency
 
@@ -106,7 +107,7 @@ class Operation:
 
     def accept(self, arguments: Mapping[str, Any]) -> BaseModel:
         """The arguments, checked and converted; `InvalidInput` names each that is wrong."""
-        _refuse_null_bytes(arguments)
+        _refuse_unstorable(arguments)
         try:
             return self.input.model_validate(arguments)
         except ValidationError as error:
@@ -116,12 +117,12 @@ class Operation:
 _STRICT_INPUT = ConfigDict(extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True)
 
 
-def _refuse_null_bytes(arguments: Mapping[str, Any]) -> None:
+def _refuse_unstorable(arguments: Mapping[str, Any]) -> None:
     """Some databases can't hold them and all can be confused by them; what is nested is checked by the rules."""
     for name, value in arguments.items():
         for text in value if type(value) is list else (value,):
-            if type(text) is str and "\0" in text:
-                raise InvalidInput(field=name[:200], reason="it holds a null byte")
+            if type(text) is str and not is_text(text):
+                raise InvalidInput(field=name[:200], reason="it holds a null byte or a lone surrogate")
 
 
 def _invalid(error: ValidationError) -> InvalidInput:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Generic, TypeVar
 from pydantic import BaseModel, Field
 
 from mallcore.errors import InvalidInput
+from mallcore.kernel.ids import is_text
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -52,7 +53,7 @@ def _fits(part: Any, kind: type) -> bool:
     """Whether a part of a key is what it should be, and nothing that no database can be asked for."""
     if type(part) is int:
         return kind is int and -(1 << 63) <= part < 1 << 63
-    return type(part) is kind and "\0" not in str(part)
+    return type(part) is kind and (not isinstance(part, str) or is_text(part))
 
 
 def page(rows: Sequence[R], limit: int, shape: Callable[[R], T], key: Callable[[R], Sequence[Any]]) -> Page[T]:
