@@ -48,6 +48,11 @@ class Work(ABC):
     def write_session(self) -> Session:
         """The session, for reading and writing in one transaction."""
 
+    @property
+    @abstractmethod
+    def begun(self) -> bool:
+        """Whether a transaction is under way: what it reads may be older than what is committed."""
+
     @abstractmethod
     def commit(self) -> None:
         """Keep what was done; a spoiled unit of work is rolled back and raises."""
@@ -85,6 +90,10 @@ class MemoryWork(Work):
     def write_session(self) -> Session:
         raise MemoryOnly()
 
+    @property
+    def begun(self) -> bool:
+        return False
+
     def commit(self) -> None:
         """Nothing was written."""
 
@@ -113,6 +122,10 @@ class OwnWork(Work):
             session.rollback()
             self._release = self._source.begin_write(session)
         return session
+
+    @property
+    def begun(self) -> bool:
+        return self._session is not None and self._session.in_transaction()
 
     def commit(self) -> None:
         try:
@@ -159,6 +172,10 @@ class JoinedWork(Work):
             self._backend.join(self._session.connection())
             self._savepoint = self._session.begin_nested()
         return self._session
+
+    @property
+    def begun(self) -> bool:
+        return self._session.in_transaction()
 
     def commit(self) -> None:
         try:

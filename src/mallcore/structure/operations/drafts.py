@@ -79,7 +79,7 @@ def open_draft(
     2
     """
     found = known(ctx, channel)
-    refuse_removed(found)
+    refuse_removed(ctx, found)
     now = ctx.now()
     row: dict[str, Any] = {
         "id": new_id("drf"),

@@ -65,7 +65,7 @@ def import_taxonomy(
     {'added': 2, 'removed': 0, 'changed': 0}
     """
     found = known(ctx, channel)
-    refuse_removed(found)
+    refuse_removed(ctx, found)
     progress.stage("parsing")
     taxonomy = parse(data, format)
     ids: dict[str, str] = {}

@@ -160,7 +160,7 @@ def tree(
     """
     found = known(ctx, channel)
     if at is None:
-        refuse_removed(found)
+        refuse_removed(ctx, found)
         shown = head(ctx, found.id, min_revision)
     else:
         shown = tree_at(ctx, found, at, min_revision)
@@ -193,7 +193,7 @@ def get_node(
     """
     found = known(ctx, channel)
     if at is None:
-        refuse_removed(found)
+        refuse_removed(ctx, found)
     shown = tree_at(ctx, found, at, min_revision)
     return NodeAnswer(shown, shown.find(node), locale)
 

@@ -68,7 +68,7 @@ def revise(
     even_if_empty: bool = False,
 ) -> Outcome:
     """Apply what ``plan`` makes of the head, as one revision. What changes nothing makes none, unless asked."""
-    refuse_removed(found)
+    refuse_removed(ctx, found)
     change = _Change(plan, permission, message, expected_revision, even_if_empty)
     tree = head(ctx, found.id)
     try:

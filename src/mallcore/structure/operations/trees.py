@@ -48,6 +48,7 @@ class Trees:
         self._old: LRUCache[tuple[str, int], Tree] = LRUCache(_OLD_NODES, getsizeof=lambda tree: len(tree) + 1)
         self._watching: dict[str, list[Callable[[], None]]] = {}
         self._seen: set[tuple[str, str, bool]] = set()
+        self._forgotten = 0
         self._lock = threading.RLock()
         self._moved = threading.Condition()
         self.follower = follower
@@ -61,9 +62,12 @@ class Trees:
         found = self._by_id.get(reference) or self._by_name.get(reference)
         if found is not None and self.follower.running:
             return found
-        return self._look_up(ctx, reference)
+        return self.look_up(ctx, reference)
 
-    def _look_up(self, ctx: Context, reference: str) -> Known:
+    def look_up(self, ctx: Context, reference: str) -> Known:
+        """The same, as the database has it now."""
+        # An older transaction may not see what made us forget: it must not teach us the same again.
+        since = -1 if ctx.work.begun else self._forgotten
         rows = ctx.execute(_channels().where(_named(reference)).limit(2)).all()
         if len(rows) > 1:
             raise UnknownChannel(
@@ -74,16 +78,17 @@ class Trees:
         row = rows[0]
         found = Known(row.id, row.unit_id, row.slug, row.unit, row.removed_at is not None)
         if row.id not in ctx.work.local and not ctx.work.private:
-            self.remember(found, reference)
+            self._remember(found, reference, since)
         return found
 
-    def remember(self, found: Known, *names: str) -> None:
-        """Keep a channel that is committed."""
+    def _remember(self, found: Known, name: str, since: int) -> None:
+        """Keep a channel that is committed, unless something was forgotten since it was looked up."""
         with self._lock:
+            if since != self._forgotten:
+                return
             self._by_id[found.id] = found
             # A bare slug names one channel only until another unit takes it: then `forget_names` is called.
-            for name in names:
-                self._by_name[name] = found
+            self._by_name[name] = found
 
     def forget_names(self, channel_id: str, slug: str) -> None:
         """Look a channel up anew: it came, went or came back; another of its slug may be ambiguous now."""
@@ -92,10 +97,13 @@ class Trees:
             for name in known:
                 del self._by_name[name]
             self._by_id.pop(channel_id, None)
+            self._forgotten += 1
 
     def notice(self, channels: set[tuple[str, str, bool]]) -> None:
-        """Forget the names of channels that came, went or came back since last time."""
-        changed, self._seen = channels ^ self._seen, channels
+        """Forget the names of channels that came, went or came back since last time, or since they were looked up."""
+        with self._lock:
+            known = {(found.id, found.slug, found.removed) for found in self._by_id.values()}
+            changed, self._seen = (channels ^ self._seen) | (known - channels), channels
         for channel_id, slug, _ in changed:
             self.forget_names(channel_id, slug)
 
@@ -232,9 +240,17 @@ def at_revision(ctx: Context, channel_id: str, number: int) -> Tree:
     return found
 
 
-def refuse_removed(found: Known) -> None:
-    """Raise `ChannelRemoved` for a channel that was."""
-    if found.removed:
+def stored_at(ctx: Context, channel_id: str, number: int) -> Tree:
+    """The tree as the rows have it, whatever memory says; its digest is the channel's own while this is the head."""
+    mine = (revision.c.channel_id == channel_id, revision.c.number == number)
+    query = select(revision.c.digest, revision.c.at, channel.c.head, channel.c.digest.label("newest"))
+    row = ctx.execute(query.join(channel, channel.c.id == revision.c.channel_id).where(*mine)).one()
+    return _load(ctx, channel_id, number, row.newest if row.head == number else row.digest, row.at)
+
+
+def refuse_removed(ctx: Context, found: Known) -> None:
+    """Raise `ChannelRemoved` for a channel that is, by the database's word: memory may not know yet it is back."""
+    if found.removed and ctx.port(Trees).look_up(ctx, found.id).removed:
         raise ChannelRemoved(channel=found.slug)
 
 

@@ -34,7 +34,7 @@ from mallcore.structure.model.shapes import (
 from mallcore.structure.model.tables import channel, revision, unit
 from mallcore.structure.operations.revising import revise
 from mallcore.structure.operations.scopes import of_channel, of_unit, unit_row
-from mallcore.structure.operations.trees import TOPIC, Known, Trees, head, known, refuse_removed
+from mallcore.structure.operations.trees import TOPIC, Known, Trees, head, known
 from mallcore.structure.operations.writing import write_nodes
 from mallcore.structure.rules.edits import Create, Edit, Rename, SetAttributes
 from mallcore.structure.rules.history import canonical_edits, digest
@@ -311,8 +311,8 @@ def remove_channel(
 ) -> Channel:
     """Remove a channel: nothing can be changed in it until it is restored; its history stays readable."""
     found = known(ctx, channel)
-    refuse_removed(found)
-    _set_removed(ctx, found, True, expected_revision)
+    if not _set_removed(ctx, found, True, expected_revision):
+        raise ChannelRemoved(channel=found.slug)
     ctx.record(ChannelGone(subject=found.id, unit_id=found.unit_id, channel_id=found.id, before={"slug": found.slug}))
     return _channel(ctx, found.id)
 
@@ -328,23 +328,24 @@ def restore_channel(
 ) -> Channel:
     """Bring a removed channel back, as it was. A channel that was not removed stays as it is."""
     found = known(ctx, channel)
-    if found.removed:
-        _set_removed(ctx, found, False, expected_revision)
+    if _set_removed(ctx, found, False, expected_revision):
         ctx.record(
             ChannelRestored(subject=found.id, unit_id=found.unit_id, channel_id=found.id, after={"slug": found.slug})
         )
     return _channel(ctx, found.id)
 
 
-def _set_removed(ctx: Context, found: Known, removed: bool, expected: int | None) -> None:
+def _set_removed(ctx: Context, found: Known, removed: bool, expected: int | None) -> bool:
+    """Remove or restore the channel; whether it was not so already, by the database's word."""
     query = select(channel.c.head, channel.c.removed_at).where(channel.c.id == found.id).with_for_update()
     row = ctx.execute(query).one()
     if expected is not None and row.head != expected:
         raise StaleRevision(expected=expected, actual=row.head)
-    if removed and row.removed_at is not None:
-        raise ChannelRemoved(channel=found.slug)
+    if (row.removed_at is not None) == removed:
+        return False
     ctx.execute(update(channel).where(channel.c.id == found.id).values(removed_at=ctx.now() if removed else None))
     _tell_names(ctx, found.id, found.slug)
+    return True
 
 
 def _unit(row: Any) -> Unit:
