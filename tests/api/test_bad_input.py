@@ -10,6 +10,7 @@ import pytest
 from mallcore import Mall, Principal
 from mallcore.api import Dispatch, Options, Request, Response
 from tests.adapters.faces import WEB, Opened, PythonFace, authenticate
+from tests.adapters.scenarios import bookshop
 from tests.api.conftest import OWNER, Asking
 
 NODES, NODE, TREE = "/channels/books/nodes", "/channels/books/nodes/fiction/crime", "/channels/books/tree"
@@ -202,15 +203,9 @@ def test_every_wrong_field_is_named(ask: Asking) -> None:
 
 
 def test_a_locale_can_not_inject_headers(ask: Asking) -> None:
-    """The entity tag is made of what the caller said; what has no place in a header stays out of it."""
+    """Entity tags are made of what the caller said; what is no language tag does not get there."""
     for locale in ("de%0d%0aSet-Cookie:%20x=1", "%22,%20%22", "%C3%BC%F0%9F%94%8E", "a%20b"):
-        response = ask("GET", TREE, query=f"locale={locale}")
-        assert response.status == 200
-        etag = response.header("etag") or ""
-        assert etag.isascii()
-        assert etag.isprintable()
-        assert etag.count('"') == 2
-        assert ask("GET", TREE, query=f"locale={locale}", if_none_match=etag).status == 304
+        blamed(ask("GET", TREE, query=f"locale={locale}"), 422)
 
 
 def test_a_request_id_can_not_inject_headers(ask: Asking) -> None:
@@ -288,3 +283,44 @@ def test_forged_cursors(key: Any, ask: Asking) -> None:
     """A cursor that is not one of ours is refused, also one that no database could be asked for."""
     cursor = base64.urlsafe_b64encode(json.dumps(key).encode()).decode()
     assert blamed(ask("GET", "/channels/books/revisions", query=f"cursor={cursor}"), 422)["field"] == "cursor"
+
+
+NULL_BYTES: list[tuple[str, dict[str, Any]]] = [
+    ("/channels", {"slug": "toys", "name": "Toys", "unit": "\0"}),
+    ("/channels", {"slug": "toys", "name": "Toys", "message": "\0"}),
+    ("/channels", {"slug": "toys", "name": "Toys", "settings": {"a": "\0"}}),
+    ("/channels", {"slug": "toys", "name": "Toys", "translations": {"de": "\0"}}),
+    ("/channels/books/nodes", {"name": "x", "message": "a\0"}),
+    ("/channels/books/nodes", {"name": "x", "external_id": "a\0"}),
+    ("/channels/books/nodes", {"name": "x", "idempotency_key": "a\0"}),
+    ("/channels/books/nodes", {"name": "x", "rules": [{"kind": "sort", "by": "a\0"}]}),
+    ("/channels/books/drafts", {"name": "\0"}),
+    ("/snapshots", {"name": "s", "channels": ["\0"]}),
+    ("/snapshots", {"name": "s", "message": "\0"}),
+    ("/grants", {"principal": "user:\0", "role": "visitor", "scope": "mall"}),
+    ("/grants", {"principal": "user:a", "role": "\0", "scope": "mall"}),
+    ("/channels/books/rollback", {"to": "\0"}),
+]
+
+
+@pytest.mark.parametrize(("path", "body"), NULL_BYTES)
+def test_null_bytes_anywhere(path: str, body: dict[str, Any], ask: Asking) -> None:
+    """No text may hold a null byte, wherever it stands."""
+    blamed(ask("POST", path, body), 422)
+
+
+@pytest.mark.postgres
+def test_bad_input_on_postgres(postgres_url: str) -> None:
+    """PostgreSQL takes less than SQLite (no null bytes, no endless numbers), and is blamed as little."""
+    with Mall.open(postgres_url, migrate="always") as mall:
+        bookshop(PythonFace(mall, OWNER))
+        ask = Asking(Dispatch(mall, authenticate))
+        for what, (status, body) in BAD_BODIES.items():
+            assert ask("POST", NODES, body).status == status, what
+        for what, (status, query) in BAD_QUERIES.items():
+            assert ask("GET", TREE, query=query).status == status, what
+        for what, (status, method, path) in BAD_PATHS.items():
+            assert ask(method, path).status == status, what
+        for path, body in NULL_BYTES:
+            assert ask("POST", path, body).status == 422, (path, body)
+        assert PythonFace(mall, OWNER).tree("books")["revision"] == 3

@@ -1,8 +1,10 @@
 """What the API answers: methods, conditions, keys, places, pages; and which answers need no waiting."""
 
 import json
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 import pytest
 
@@ -246,6 +248,32 @@ def greet(
 ) -> dict[str, Any]:
     """An operation of a plug-in."""
     return {"names": names, "loud": loud, "options": options}
+
+
+class Tagged(NamedTuple):
+    """A result of a plug-in that brings its own bytes and tag."""
+
+    etag: str
+    body: bytes = b"x"
+    content_type: str = "text/plain"
+
+
+@operation(permission=None, rest=Rest("GET", "/tagged"), name="host.tagged", output=bytes)
+def tagged(ctx: Context, *, tag: str) -> Tagged:
+    """Another operation of a plug-in."""
+    return Tagged(tag)
+
+
+@pytest.mark.parametrize("tag", ["a\r\nSet-Cookie: x=1", '", "', "ü🔎", "a b", "", "x" * 10_000])
+def test_a_tag_of_a_plug_in_can_not_break_the_header(tag: str, mall: Mall) -> None:
+    """Whatever a result calls its content, one well-formed entity tag is sent, and recognised when it comes back."""
+    mall.catalogue = Catalogue([tagged.operation])  # type: ignore[attr-defined]
+    ask = Asking(Dispatch(mall, authenticate))
+    query = urlencode({"tag": tag})
+    etag = str(ask("GET", "/tagged", query=query).header("etag"))
+    assert re.fullmatch('"[!#-~]{0,200}"', etag)
+    assert ask("GET", "/tagged", query=query, if_none_match=etag).status == 304
+    assert ask("GET", "/tagged", query=query, accept="application/json").status == 406
 
 
 def test_a_new_catalogue_is_served_at_once(mall: Mall) -> None:
