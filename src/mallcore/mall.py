@@ -34,6 +34,8 @@ from mallcore.kernel.work import JoinedWork, MemoryWork, OwnWork, Work
 from mallcore.settings import MallSettings
 
 log = logging.getLogger("mallcore")
+# What keeps a schedule waiting: the database, or a draft that was changed at the very moment.
+_PASSING = {"database-busy", "database-read-only", "stale-revision", "unavailable"}
 _BUILT_IN = ("postgres", "sqlite")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,100}")
 
@@ -209,11 +211,14 @@ class Mall:
         except ScheduleClosed:  # another process was faster
             return False
         except MallError as error:
-            if error.code in {"database-busy", "unavailable", "database-read-only"}:
+            if error.code in _PASSING:
                 log.warning("schedule %s waits: %s", schedule, error)
                 return False
             with self.begin(system) as ctx:
                 structure.give_up(ctx, schedule=schedule, error=f"{error.code}: {error}"[:5000])
+            return False
+        except Exception:  # a bug, in a plug-in say: it must not hold up the schedules behind this one
+            log.exception("schedule %s could not be carried out, and waits", schedule)
             return False
 
     def start_scheduler(self, seconds: float = 1.0) -> None:

@@ -30,7 +30,7 @@ class Trail:
         row = {
             "id": new_id("aud"),
             "at": ctx.now(),
-            "principal": ctx.principal.ref[:200],
+            "principal": (_refused(event) or ctx.principal.ref)[:200],
             "operation": (event.operation if isinstance(event, AccessDenied) else ctx.operation) or event.name,
             "event": event.name,
             "outcome": "denied" if denied else "ok",
@@ -45,6 +45,10 @@ class Trail:
             "request_id": ctx.request_id,
         }
         ctx.execute(_ADD, row)
+
+
+def _refused(event: Event) -> str:
+    return event.principal if isinstance(event, AccessDenied) else ""
 
 
 def _plain(values: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -164,6 +164,7 @@ class Context:
                 channel_id=subject.channel_id,
                 operation=self.operation,
                 permission=permission,
+                principal=self.principal.ref,
                 details=details,
             )
         )

@@ -25,10 +25,11 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessDenied(Event):
-    """A call was refused; ``operation`` and ``permission`` say which."""
+    """A call was refused; ``operation`` and ``permission`` say which, ``principal`` to whom."""
 
     name: ClassVar[str] = "access.denied"
     operation: str = ""
     permission: str = ""
+    principal: str = ""
     reason: str = ""
     details: Mapping[str, Any] = field(default_factory=dict)

@@ -266,8 +266,15 @@ def _replay(known: Operation, ctx: Context, key: str, fingerprint: str) -> Any:
 
 
 def _fingerprint(known: Operation, given: BaseModel) -> str:
-    text = given.model_dump_json(exclude={"idempotency_key"})
-    return hashlib.sha256(f"{known.name}\n{text}".encode()).hexdigest()
+    found = hashlib.sha256(known.name.encode())
+    whole = {name for name, value in given.__dict__.items() if isinstance(value, bytes)}
+    for name in sorted(whole):  # a file may be in any encoding, or in none
+        found.update(f"\n{name}:{len(given.__dict__[name])}\n".encode() + given.__dict__[name])
+    try:
+        text = given.model_dump_json(exclude={"idempotency_key", *whole})
+    except ValueError as error:
+        raise InvalidInput(field="input", reason=f"it can't be written as JSON ({error})"[:300]) from None
+    return hashlib.sha256(found.digest() + text.encode()).hexdigest()
 
 
 def forget_old_keys(ctx: Context, days: int) -> int:

@@ -113,7 +113,7 @@ def by_source(tree: PlainTree, ordered: bool = False) -> Any:
 
 
 def check_same(one: PlainTree, other: PlainTree, ordered: bool = False) -> None:
-    """Both hold the same nodes in the same places, and with ``ordered`` in the same order; else it says what differs."""
+    """Both hold the same nodes in the same places, with ``ordered`` in the same order; else it says what differs."""
     for mine, theirs in zip(by_source(one, ordered), by_source(other, ordered), strict=True):
         differing = {key: (mine.get(key), theirs.get(key)) for key in mine | theirs if mine.get(key) != theirs.get(key)}
         assert differing == {}, differing

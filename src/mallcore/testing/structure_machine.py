@@ -293,7 +293,8 @@ class StructureMachine(RuleBasedStateMachine):
     def _adopt(self, revision: int) -> None:
         assert revision == len(self.history)
         self.history.append(PlainTree.of(self._tree(revision)))
-        self.times.append(self.clock())
+        with self.mall.begin(_SYSTEM) as ctx:
+            self.times.append(structure.get_revision(ctx, channel=self.channel, number=revision).at)
 
     def _merge(self, base: PlainTree, own: PlainTree, call: Callable[[Any], Any], yielding: bool = False) -> bool:
         """Publish or undo: both sides' changes, or a clash and nothing; whether a revision was made."""

@@ -39,7 +39,12 @@ At = Annotated[
 ]
 Depth = Annotated[int | None, Field(ge=1, le=64, description="How many levels to show; nothing for all.")]
 Locale = Annotated[
-    str | None, Field(max_length=35, description="Show names in this language where they are translated.")
+    str | None,
+    Field(
+        max_length=35,
+        pattern=r"^[a-zA-Z]{2,8}([-_][a-zA-Z0-9]{1,8})*$",
+        description="Show names in this language where they are translated.",
+    ),
 ]
 ExpectedRevision = Annotated[
     int | None, Field(ge=0, description="Refuse the change unless this is the head: nothing is overwritten unseen.")

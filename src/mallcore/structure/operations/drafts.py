@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
@@ -141,6 +142,7 @@ def edit_draft(
     2
     """
     row, found = opened(ctx, draft, expected_revision)
+    refuse_removed(ctx, found)
     kept = edits_from_json(json.loads(row.edits))
     tree = apply(at_revision(ctx, found.id, row.base), kept)
     fresh = resolved(tree, edits, {})
@@ -177,7 +179,8 @@ def preview_tree(ctx: Context, *, draft: DraftId, depth: Depth = None, locale: L
     row, found, current, merged = _merged(ctx, draft)
     shown = _own_tree(ctx, found, row) if merged.clashes else _preview_tree(current, merged)
     # A digest of its own: what is no revision must not share a revision's entity tag.
-    return TreeView(shown.as_revision(current.revision, f"{row.id}.{row.version}", current.at), found.id, depth, locale)
+    digest = sha256(f"{row.id}.{row.version}.{current.digest}".encode()).hexdigest()
+    return TreeView(shown.as_revision(current.revision, digest, current.at), found.id, depth, locale)
 
 
 def _preview_tree(current: Tree, merged: Merge) -> Tree:

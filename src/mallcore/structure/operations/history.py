@@ -42,7 +42,7 @@ from mallcore.structure.operations.nodes import EDIT, applied_fields
 from mallcore.structure.operations.reading import plain_node
 from mallcore.structure.operations.revising import Outcome, revise
 from mallcore.structure.operations.scopes import number_at, of_channel, partly, tree_at
-from mallcore.structure.operations.trees import Known, at_revision, caught_up, known
+from mallcore.structure.operations.trees import Known, at_revision, caught_up, known, stored_at
 from mallcore.structure.rules.apply import apply
 from mallcore.structure.rules.diff import NodeChange, as_text, changed_ids, diff
 from mallcore.structure.rules.edits import Edit, Put, edits_from_json
@@ -154,9 +154,9 @@ def verify(ctx: Context, *, channel: ChannelRef) -> Verified:
         if broken is not None:
             raise HistoryBroken(channel=found.slug, revision=broken[0], reason=broken[1])
         replayed, parent = _replay(found, replayed, record), record.digest
-    stored = at_revision(ctx, found.id, tree.revision)
+    stored = stored_at(ctx, found.id, tree.revision)
     differing = next(iter(changed_ids(replayed, stored)), None)
-    if differing is not None or parent != tree.digest:
+    if differing is not None or parent != stored.digest or parent != tree.digest:
         reason = f"the rows of {differing or 'its head'} are not what its edits make"
         raise HistoryBroken(channel=found.slug, revision=tree.revision, reason=reason)
     return Verified(channel=found.id, revisions=tree.revision, digest=tree.digest, nodes=len(tree))

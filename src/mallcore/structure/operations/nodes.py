@@ -69,7 +69,7 @@ from mallcore.structure.rules.edits import (
     SetAttributes,
     SetRules,
 )
-from mallcore.structure.rules.nodes import EMPTY, Node, freeze, slugify
+from mallcore.structure.rules.nodes import EMPTY, Node, checked_attributes, freeze, slugify
 from mallcore.structure.rules.tree import Tree
 
 EDIT = "structure.edit"
@@ -105,7 +105,8 @@ def create_node(
         translations=translations, attributes=attributes, rules=rules,
     )  # fmt: skip
     _, outcome = _edit(ctx, channel, [wanted], message, expected_revision)
-    return _changed(outcome, next(iter(outcome.changes)))
+    made = next(node_id for node_id, (before, _) in outcome.changes.items() if before is None)
+    return _changed(outcome, made)
 
 
 def create_section(ctx: Context, *, channel: str, name: str, **more: Any) -> Changed:
@@ -266,7 +267,10 @@ def _last_seen(ctx: Context, found: Known, tree: Tree, node_id: str) -> list[Nod
     if ended is None:
         raise UnknownNode(node=node_id[:200])
     together = (node_table.c.channel_id == found.id, node_table.c.to_revision == ended)
-    gone = {one.id: one for one in map(node_of, ctx.execute(select(*COLUMNS).where(*together))) if one.id not in tree}
+    begun = (node_table.c.channel_id == found.id, node_table.c.from_revision == ended)
+    stayed = set(ctx.execute(select(node_table.c.node_id).where(*begun)).scalars())
+    rows = map(node_of, ctx.execute(select(*COLUMNS).where(*together)))
+    gone = {one.id: one for one in rows if one.id not in tree and one.id not in stayed}
     families: dict[str | None, list[Node]] = {}
     for one in gone.values():
         families.setdefault(one.parent_id, []).append(one)
@@ -331,7 +335,9 @@ def _create(one: CreateNode, find: _Find, ids: dict[int, str], place: int) -> li
         name=one.name,
         external_id=one.external_id,
         translations=freeze(one.translations or EMPTY),
-        attributes=freeze({key: value for key, value in (one.attributes or {}).items() if value is not None}),
+        attributes=checked_attributes(
+            {key: value for key, value in (one.attributes or {}).items() if value is not None}
+        ),
         rules=tuple(one.rules or ()),
     )
     return [Create(node, one.index)]
@@ -345,7 +351,7 @@ def _update(one: UpdateNode, find: _Find, ids: dict[int, str], place: int) -> li
     if one.name is not None or one.slug is not None or one.translations is not None:
         edits.append(Rename(node_id, one.name, one.slug, one.translations))
     if one.attributes is not None:
-        edits.append(SetAttributes(node_id, freeze(one.attributes)))
+        edits.append(SetAttributes(node_id, checked_attributes(one.attributes)))
     return edits
 
 

@@ -117,7 +117,7 @@ def _authorize(ctx: Context, found: Known, permission: str, tree: Tree, evolutio
     if reach.covers(Subject(found.unit_id, found.id)):
         return
     for node_id, (before, after) in evolution.changes.items():
-        stays = before is not None and after is not None and before.parent_id == after.parent_id
+        stays = before is not None and after is not None and before[2:4] == after[2:4]  # parent and position
         for side, there in ((tree, before), (evolution.tree, after)):
             if there is not None and not _within(reach, side, there.id if stays else there.parent_id):
                 ctx.refuse(permission, Subject(found.unit_id, found.id, (node_id,)))

@@ -33,7 +33,7 @@ from mallcore.structure.model.tables import schedule as schedule_table
 from mallcore.structure.operations.drafts import PUBLISH, DraftId, draft_row, opened, published
 from mallcore.structure.operations.history import undone
 from mallcore.structure.operations.scopes import number_at, of_channel, of_draft, of_schedule
-from mallcore.structure.operations.trees import Known, known
+from mallcore.structure.operations.trees import Known, known, refuse_removed
 
 ScheduleId = Annotated[str, Field(max_length=40, description="A schedule's id.")]
 KEEP_LATER_CHANGES = {"*": "theirs"}
@@ -46,7 +46,8 @@ class ScheduleChanged(Event):
     name: ClassVar[str] = "structure.schedule_changed"
 
 
-@operation(permission=PUBLISH, kind="command", subject=of_draft, errors=(UnknownDraft, DraftClosed, InvalidInput),
+@operation(permission=PUBLISH, kind="command", subject=of_draft,
+           errors=(UnknownDraft, DraftClosed, ChannelRemoved, InvalidInput),
            rest=Rest("POST", "/drafts/{draft}/schedules", 201))  # fmt: skip
 def schedule_draft(
     ctx: Context,
@@ -67,6 +68,7 @@ def schedule_draft(
     ['publish', 'undo']
     """
     row, found = opened(ctx, draft, None)
+    refuse_removed(ctx, found)
     if undo_at is not None and undo_at <= at:
         raise InvalidInput(field="undo_at", reason="it must be later than 'at'")
     times: list[tuple[str, datetime]] = [("publish", at), *([("undo", undo_at)] if undo_at is not None else [])]
@@ -86,6 +88,7 @@ def schedule_undo(
 ) -> Schedule:
     """Take back, at a time, what a revision changed."""
     found = known(ctx, channel)
+    refuse_removed(ctx, found)
     number_at(ctx, found, number)
     return _make(ctx, found, "undo", at, message, revision=number)
 

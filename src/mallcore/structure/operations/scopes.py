@@ -14,7 +14,7 @@ from mallcore.kernel.ids import is_id
 from mallcore.kernel.operations import Resolver
 from mallcore.kernel.ports import MALL, Subject
 from mallcore.structure.model.tables import channel, draft, revision, schedule, snapshot_head, unit
-from mallcore.structure.operations.trees import Known, at_revision, head, known
+from mallcore.structure.operations.trees import Known, at_revision, caught_up, head, known
 from mallcore.structure.rules.tree import Tree
 
 Given = Mapping[str, Any]
@@ -99,15 +99,12 @@ def number_at(ctx: Context, found: Known, at: int | datetime | str) -> int:
         return _number_of_text(ctx, found, at)
     if isinstance(at, datetime):
         return _number_of_time(ctx, found, at)
-    last = _last(ctx, found)
+    last = head(ctx, found.id).revision
+    if at > last and found.id not in ctx.work.local:
+        last = caught_up(ctx, found.id).revision  # memory may be a moment behind
     if not 0 <= at <= last:
         raise UnknownRevision(revision=at, first=0, last=last)
     return at
-
-
-def _last(ctx: Context, found: Known) -> int:
-    """The newest revision; asked of the database only when memory may be behind."""
-    return head(ctx, found.id).revision
 
 
 def _number_of_text(ctx: Context, found: Known, text: str) -> int:

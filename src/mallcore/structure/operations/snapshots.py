@@ -10,7 +10,7 @@ from pydantic import Field
 from sqlalchemy import Select, insert, or_, select
 from sqlalchemy.exc import IntegrityError
 
-from mallcore.errors import AlreadyExists, InvalidInput, UnknownChannel, UnknownSnapshot
+from mallcore.errors import AlreadyExists, ChannelRemoved, InvalidInput, UnknownChannel, UnknownSnapshot
 from mallcore.kernel.context import Context
 from mallcore.kernel.events import Event
 from mallcore.kernel.operations import Rest, anywhere, operation
@@ -34,7 +34,8 @@ class SnapshotMade(Event):
 
 
 @operation(permission="structure.snapshot", kind="command", subject=of_channels,
-           errors=(AlreadyExists, InvalidInput, UnknownChannel), rest=Rest("POST", "/snapshots", 201))  # fmt: skip
+           errors=(AlreadyExists, ChannelRemoved, InvalidInput, UnknownChannel),
+           rest=Rest("POST", "/snapshots", 201))  # fmt: skip
 def create_snapshot(
     ctx: Context,
     *,
@@ -54,14 +55,16 @@ def create_snapshot(
         )
     if ctx.execute(select(snapshot.c.name).where(snapshot.c.name == name)).first():
         raise AlreadyExists(what="snapshot", name=name)
-    ids = None if channels is None else sorted({known(ctx, one).id for one in channels})
-    heads = _heads(ctx, ids)
+    found = None if channels is None else {known(ctx, one) for one in channels}
+    heads = _heads(ctx, None if found is None else sorted(one.id for one in found))
+    for missing in (one for one in found or () if one.id not in heads):
+        raise ChannelRemoved(channel=missing.slug)
     if not heads:
         raise InvalidInput(field="channels", reason="there is no channel to make a snapshot of")
-    _store(ctx, name, message, heads)
+    row = _store(ctx, name, message, heads)
     for channel_id, number in heads.items():
         ctx.record(SnapshotMade(subject=name, channel_id=channel_id, revision=number, after={"snapshot": name}))
-    return get(ctx, name)
+    return Snapshot(heads=heads, **row)
 
 
 def _heads(ctx: Context, ids: list[str] | None) -> dict[str, int]:
@@ -72,7 +75,7 @@ def _heads(ctx: Context, ids: list[str] | None) -> dict[str, int]:
     return {row.id: row.head for row in ctx.execute(query.with_for_update(read=True))}
 
 
-def _store(ctx: Context, name: str, message: str, heads: dict[str, int]) -> None:
+def _store(ctx: Context, name: str, message: str, heads: dict[str, int]) -> dict[str, Any]:
     row = {"name": name, "author": ctx.principal.ref, "message": message, "at": ctx.now()}
     try:
         ctx.execute(insert(snapshot), row)
@@ -80,6 +83,7 @@ def _store(ctx: Context, name: str, message: str, heads: dict[str, int]) -> None
         raise AlreadyExists(what="snapshot", name=name) from None
     rows = [{"snapshot": name, "channel_id": channel_id, "revision": number} for channel_id, number in heads.items()]
     ctx.execute(insert(snapshot_head), rows)
+    return row
 
 
 @operation(permission="structure.read", subject=anywhere, rest=Rest("GET", "/snapshots"))

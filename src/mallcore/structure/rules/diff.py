@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from mallcore.structure.rules.nodes import FIELDS, Node
+from mallcore.structure.rules.nodes import FIELDS, Node, alike
 from mallcore.structure.rules.tree import Tree
 
 _NAMING = {"name", "slug", "translations"}
@@ -59,7 +59,9 @@ def _change(before: Tree, after: Tree, node_id: str, reordered: bool) -> NodeCha
         kinds: tuple[str, ...] = ("added",) if old is None else ("removed",)
         fields: tuple[str, ...] = ()
     else:
-        fields = tuple(f for f in FIELDS if getattr(old, f) != getattr(new, f) and (f != "position" or reordered))
+        fields = tuple(
+            f for f in FIELDS if not alike(getattr(old, f), getattr(new, f)) and (f != "position" or reordered)
+        )
         kinds = tuple(_kinds(fields))
         if not kinds:
             return None

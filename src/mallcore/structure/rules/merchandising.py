@@ -6,6 +6,7 @@ automatic category and is the node's own. `Stop` ends inheritance of some kinds 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
@@ -15,6 +16,9 @@ from mallcore.errors import InvalidInput
 
 Operator = Literal["eq", "ne", "lt", "le", "gt", "ge", "in", "contains", "exists"]
 OPERATORS: tuple[str, ...] = get_args(Operator)
+_MAX_TEXT = 1000
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+_MAX_CONDITIONS = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,12 +219,28 @@ def checked_rule(rule: Rule) -> Rule:
         raise InvalidInput(field="rules", reason="a pin's place is counted from 1 to 10000")
     if isinstance(rule, Boost) and not 0 < rule.factor <= 1000:
         raise InvalidInput(field="rules", reason="a boost's factor lies above 0 and up to 1000")
+    _check_text(rule, getattr(rule, "by", None))
+    _check_text(rule, getattr(rule, "product", None))
+    if len(getattr(rule, "where", ())) > _MAX_CONDITIONS:
+        raise InvalidInput(field="rules", reason=f"a {rule.kind} rule has more than {_MAX_CONDITIONS} conditions")
     for condition in getattr(rule, "where", ()):
         _check_condition(rule, condition)
     return rule
 
 
+def _check_text(rule: Rule, value: Any) -> None:
+    """Refuse what no database can hold, or nobody means."""
+    if isinstance(value, str) and (len(value) > _MAX_TEXT or _UNSTORABLE.search(value)):
+        raise InvalidInput(
+            field="rules",
+            reason=f"a text in a {rule.kind} rule has over {_MAX_TEXT} characters, a null byte or a lone surrogate",
+        )
+    if isinstance(value, (int, float)) and not abs(value) < 1 << 63:
+        raise InvalidInput(field="rules", reason=f"a number in a {rule.kind} rule is not finite, or beyond 64 bits")
+
+
 def _check_condition(rule: Rule, condition: Condition) -> None:
+    _check_text(rule, condition.field)
     if condition.op not in OPERATORS:
         raise InvalidInput(field="rules", reason=f"a {rule.kind} rule compares by {condition.op!r}; known: {OPERATORS}")
     values = condition.value if isinstance(condition.value, tuple) else (condition.value,)
@@ -228,3 +248,5 @@ def _check_condition(rule: Rule, condition: Condition) -> None:
         raise InvalidInput(
             field="rules", reason=f"a {rule.kind} rule compares with texts, numbers, or up to 1000 of them"
         )
+    for value in values:
+        _check_text(rule, value)

@@ -13,7 +13,7 @@ from mallcore.errors import MallError
 from mallcore.structure.rules.apply import evolve
 from mallcore.structure.rules.diff import changed_ids
 from mallcore.structure.rules.edits import Put
-from mallcore.structure.rules.nodes import FIELDS, MAX_DEPTH, Node
+from mallcore.structure.rules.nodes import FIELDS, MAX_DEPTH, Node, alike
 from mallcore.structure.rules.tree import Tree
 from mallcore.structure.rules.workbench import external_ids
 
@@ -82,9 +82,9 @@ def _merge_node(base: Node | None, ours: Node | None, head: Node | None, side: S
     fields, clashes = {}, []
     for name in FIELDS:
         b, o, h = getattr(base, name), getattr(ours, name), getattr(head, name)
-        if o in (b, h):
+        if alike(o, b) or alike(o, h):
             continue
-        if h == b or side == "ours" or name == "position":
+        if alike(h, b) or side == "ours" or name == "position":
             fields[name] = o
         elif side is None:
             clashes.append((name, b, o, h, "both sides changed it"))
@@ -105,7 +105,7 @@ def _merge_removal(base: Node | None, head: Node | None, side: Side | None) -> t
 def _merge_missing(base: Node | None, ours: Node, side: Side | None) -> tuple[Any, _Found]:
     if base is None or side == "ours":
         return ours, []
-    if side == "theirs":
+    if side == "theirs" or ours._replace(position=base.position) == base:
         return None, []
     return None, [("removed", None, None, None, "the draft changes what was removed since")]
 

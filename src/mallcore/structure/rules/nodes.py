@@ -79,6 +79,23 @@ def thaw(value: Any) -> Any:
     return value
 
 
+def alike(one: Any, other: Any) -> bool:
+    """Whether two nodes, or parts of them, are the same as JSON: to Python ``True`` equals 1.
+
+    >>> alike({"sale": 1}, {"sale": 1}), alike({"sale": 1}, {"sale": True})
+    (True, False)
+    """
+    return one is other or (one == other and _same_truths(one, other))
+
+
+def _same_truths(one: Any, other: Any) -> bool:
+    if isinstance(one, Mapping):
+        return all(_same_truths(inner, other[key]) for key, inner in one.items())
+    if isinstance(one, (list, tuple)):
+        return all(map(_same_truths, one, other))
+    return isinstance(one, bool) == isinstance(other, bool)
+
+
 def slugify(name: str) -> str:
     """A slug from a name; names without a Latin letter or digit give ``node``.
 

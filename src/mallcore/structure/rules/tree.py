@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 from mallcore.errors import UnknownNode
-from mallcore.structure.rules.nodes import Node
+from mallcore.structure.rules.nodes import Node, alike
 
 V = TypeVar("V")
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
@@ -101,7 +101,7 @@ def _put(part: dict[str, V], key: str, value: V | None) -> int:
 def _differing(mine: dict[str, V], theirs: dict[str, V]) -> Iterator[str]:
     for key in mine.keys() | theirs.keys():
         one, other = mine.get(key), theirs.get(key)
-        if one is not other and one != other:
+        if not alike(one, other):
             yield key
 
 

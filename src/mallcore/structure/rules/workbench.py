@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from mallcore.errors import DuplicateExternalId, DuplicateSlug, InvalidInput, LimitExceeded, UnknownNode
-from mallcore.structure.rules.nodes import MAX_DEPTH, Node
+from mallcore.structure.rules.nodes import MAX_DEPTH, Node, alike
 from mallcore.structure.rules.tree import Buckets, Tree, order
 
 Changes = Mapping[str, tuple[Node | None, Node | None]]
@@ -189,7 +189,7 @@ class Workbench:
         changes = {
             node_id: (before, after)
             for node_id, after in self.nodes.items()
-            if (before := self.before(node_id)) is not after and before != after
+            if (before := self.before(node_id)) is not after and not alike(before, after)
         }
         families = {
             parent: tuple(child for _, child in family) or None
