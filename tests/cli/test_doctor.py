@@ -46,9 +46,9 @@ def test_an_empty_mall_is_told_what_comes_next(cli: Cli) -> None:
 @pytest.mark.parametrize(
     "statement",
     [
-        "UPDATE revision SET message = 'forged' WHERE number = 2",
-        "UPDATE node SET name = 'forged' WHERE slug = 'crime'",
-        "DELETE FROM revision WHERE number = 1",
+        "UPDATE mall_revision SET message = 'forged' WHERE number = 2",
+        "UPDATE mall_node SET name = 'forged' WHERE slug = 'crime'",
+        "DELETE FROM mall_revision WHERE number = 1",
     ],
 )
 def test_a_history_that_was_tampered_with_is_found(books: Cli, folder: Path, statement: str) -> None:

@@ -189,3 +189,14 @@ def test_a_newer_database_that_can_be_used_is_used(folder: Path, cli: Callable[.
     connection.close()
     assert cli("db", "status", "--json").json["state"] == "newer, and usable"
     assert cli("channels", "list", "--json").json["items"] == []
+
+
+def test_a_database_that_cannot_be_written_says_so(folder: Path, cli: Callable[..., Typed]) -> None:
+    """Reading goes on; a change is refused by a typed error; `doctor` names it with the way out."""
+    assert cli("channels", "create", "books", "--name", "Books").code == 0
+    (folder / "mall.toml").write_text(f'database = "sqlite:///file:{folder}/mall.db?mode=ro&uri=true"')
+    assert cli("structure", "log", "--json").json["items"] == []
+    assert cli("structure", "create", "X", "--json").error["code"] == "database-read-only"
+    doctor = cli("doctor")
+    assert doctor.code == 1
+    assert "right to write" in doctor.out

@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import select
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -201,3 +202,18 @@ def test_progress_is_drawn_on_a_terminal_only(shop: Cli, folder: Path, tmp_path:
     for stage in (b"reading", b"parsing", b"comparing", b"writing"):
         assert stage in drawn
     assert b"writing" not in shop("structure", "import", str(file)).stderr
+
+
+def test_an_import_that_is_interrupted_changes_nothing(shop: Cli, folder: Path, tmp_path: Path) -> None:
+    """Ctrl-C in the middle of a file: exit code 130, no traceback, and the head where it was."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    words = ["--mall", str(folder), "structure", "import", str(pipe)]
+    process = subprocess.Popen([*PROGRAM, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with process, pipe.open("w") as file:  # opens when the command does
+        file.write(TAXONOMY * 10_000)  # more than a pipe holds: when it is written, it is being read
+        file.flush()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=90)
+    assert (process.returncode, out, err) == (130, "", "")
+    assert revision(shop) == 0

@@ -31,7 +31,7 @@ def root(
     ctx: typer.Context,
     mall: MallOption = None,
     json: JsonOption = False,
-    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+    version: Annotated[bool, typer.Option("--version", metavar="", help="Show the version.")] = False,
 ) -> None:
     """The command line of a mall: its channels, their trees, and everything that ever changed in them."""
     if version:

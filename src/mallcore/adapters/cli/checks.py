@@ -33,7 +33,7 @@ _MARKS = {"ok": ("ok  ", "green"), "note": ("note", "yellow"), "failed": ("FAIL"
 _DRIFT = timedelta(seconds=5)
 _PARTITIONED = (
     "SELECT p.partstrat::text, (SELECT count(*) FROM pg_inherits i WHERE i.inhparent = p.partrelid) "
-    "FROM pg_partitioned_table p WHERE p.partrelid = to_regclass('node')"
+    "FROM pg_partitioned_table p WHERE p.partrelid = to_regclass('mall_node')"
 )
 
 
@@ -97,6 +97,10 @@ _WAYS = {
     "not-found": "Run `mallcore init`, or name the folder with --mall.",
     "unavailable": "Start the database server, or correct `database` in mall.toml.",
     "missing-extra": "Install the package it names.",
+    "database-read-only": "Give yourself the right to write its file and folder; see that the disk is not full.",
+    "database-busy": "Another process holds the database: end it, or try again.",
+    "database-too-new": "Upgrade the mallcore package.",
+    "invalid-settings": "Correct mall.toml, or the MALLCORE_ variable it comes from.",
 }
 
 

@@ -66,7 +66,8 @@ class Output:
     def error(self, error: MallError) -> None:
         """Say what was refused or failed, and of a database what its driver says."""
         cause = getattr(error.__cause__, "orig", None)
-        reason = {"cause": str(cause).splitlines()[0]} if cause is not None and str(cause) else {}
+        said = (str(cause or "").splitlines() or [""])[0]
+        reason = {} if said in str(error) else {"cause": said}
         self.failed(error.code, str(error), {**error.details, **reason})
 
     def failed(self, code: str, message: str, details: Mapping[str, Any] | None = None) -> None:

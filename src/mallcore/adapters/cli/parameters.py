@@ -36,9 +36,11 @@ TYPED: Mapping[str, str] = {
 """What is said of a parameter instead of what its operation says: how it is typed."""
 UNSAID: Mapping[str, str] = {
     "at": "When, with its zone: 2026-11-01T08:00:00Z.",
+    "channel": "The channel's slug, id or unit:slug.",
     "children": "The children in their new order, by id or path.",
     "event": "What was recorded, such as structure.revised.",
     "grant": "The grant's id.",
+    "kind": "Sections stand at the top, categories anywhere.",
     "locale": "A language tag, such as de or pt-BR.",
     "name": "What people read.",
     "node": "A node's id or path.",
@@ -154,7 +156,7 @@ def option(
 
 def flag(name: str, help: str, decls: tuple[str, ...]) -> inspect.Parameter:
     """An option that is there or not."""
-    return _parameter(name, bool, typer.Option(*decls, help=help or None), False)
+    return _parameter(name, bool, typer.Option(*decls, help=help or None, metavar=""), False)
 
 
 def _parameter(name: str, kind: Any, info: Any, default: Any) -> inspect.Parameter:

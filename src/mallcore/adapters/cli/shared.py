@@ -18,7 +18,7 @@ MallOption = Annotated[
     str | None,
     typer.Option("--mall", metavar="DIR", help=f"The mall's folder. [default: {FOLDER_VARIABLE}, or this folder]"),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, also for errors.")]
+JsonOption = Annotated[bool, typer.Option("--json", metavar="", help="Print JSON, also for errors.")]
 
 
 def group(name: str, help: str) -> typer.Typer:

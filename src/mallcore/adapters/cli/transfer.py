@@ -32,9 +32,11 @@ def import_(
             help="shopify-txt, shopify-yml, google, paths, csv or json. [default: found out from the content]",
         ),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing; show what would change.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", metavar="", help="Change nothing; show what would change.")
+    ] = False,
     keep_missing: Annotated[
-        bool, typer.Option("--keep-missing", help="Keep nodes imported before that the file lacks.")
+        bool, typer.Option("--keep-missing", metavar="", help="Keep nodes imported before that the file lacks.")
     ] = False,
     message: Annotated[
         str, typer.Option("--message", "-m", metavar="TEXT", help="Why; kept with the revision.", show_default=False)

@@ -39,10 +39,10 @@ def demo(
     port: Annotated[
         int | None, typer.Option(metavar="N", min=0, max=65535, help="The API's port. [default: 8000, or a free one]")
     ] = None,
-    no_serve: Annotated[bool, typer.Option("--no-serve", help="End after the tour.")] = False,
+    no_serve: Annotated[bool, typer.Option("--no-serve", metavar="", help="End after the tour.")] = False,
 ) -> None:
     """Make a small mall in a new folder, walk through what can be done with it, and serve its API. Needs no network."""
-    data = contents(taxonomy) if taxonomy is not None else files(__package__).joinpath(_OURS).read_bytes()
+    data = contents(taxonomy) if taxonomy is not None else files(__name__).joinpath(_OURS).read_bytes()
     door = None if no_serve else _door(port)
     chosen = dir or cli.named
     cli.folder = Path(chosen or tempfile.mkdtemp(prefix="mallcore-demo-")).resolve()

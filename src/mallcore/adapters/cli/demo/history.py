@@ -97,7 +97,7 @@ def read(tour: Tour) -> None:
     snapshot."""
     with tour.stage.step("Read", told, f"mallcore structure show --at {SNAPSHOT} --locale de") as step:
         with tour.mall.begin(tour.me) as ctx:
-            times: list[float] = []
+            body, times = b"", list[float]()
             for _ in range(50):
                 began = time.perf_counter()
                 body = structure.tree(ctx, channel=CHANNEL, locale="de").body
