@@ -104,7 +104,7 @@ class Grown:
 def memory(url: str) -> dict[str, float]:
     """What loading the head takes, in a process of its own: seconds, and bytes of resident memory."""
     command = (sys.executable, "-m", "benchmarks.sizes", "--load", url)
-    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    printed = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
     names = ("seconds", "bytes", "bytes_trimmed")
     return dict(zip(names, map(float, printed.split()), strict=True))
 
