@@ -47,7 +47,7 @@ def measured(where: Place, quick: bool) -> Iterator[Finding]:
         cases = _cases(port, node)
         sizes = sorted({case.bare for case in cases} - {"/304"})
         with serving("starlette", "PORT", *(size.strip("/") for size in sizes)) as bare:
-            rounds, seconds = (2, 1.0) if quick else (5, 3.0)
+            rounds, seconds = (2, 1.0) if quick else (3, 3.0)
             for case in cases:
                 yield _beside(case, where.name, port, bare, rounds, seconds, source)
 
