@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from sqlalchemy import Connection, Engine, bindparam, event, func, select
 from sqlalchemy.exc import DBAPIError
 
-from mallcore.errors import DatabaseBusy, DatabaseNotReady, DatabaseReadOnly, MallError
+from mallcore.errors import DatabaseBusy, DatabaseNotReady, DatabaseReadOnly, MallError, Unavailable
 from mallcore.kernel.hooks import hookimpl
 from mallcore.kernel.ports import DatabaseBackend
 
@@ -66,6 +66,8 @@ class Sqlite:
             return DatabaseBusy(seconds=self._busy_seconds)
         if "readonly" in text or "disk is full" in text or "unable to open" in text or "disk I/O" in text:
             return DatabaseReadOnly(f"The database can't be written ({text}): nothing was changed.")
+        if "not a database" in text or "malformed" in text:
+            return Unavailable(f"The file is no SQLite database, or a damaged one ({text}): restore it from a copy.")
         return DatabaseNotReady() if "no such table" in text else None
 
     def create_partitions(self, connection: Connection, tables: Iterable[str], channel_id: str) -> None:

@@ -22,6 +22,8 @@ Index = Annotated[
     int | None, Field(ge=0, le=1_000_000, description="The place among its siblings from 0; nothing: last.")
 ]
 Parent = Annotated[NodeRef | None, Field(description="The parent's id or path; nothing: the top of the channel.")]
+Children = Annotated[list[NodeRef], Field(max_length=100_000)]
+NodeRules = Annotated[list[RuleShape], Field(max_length=200)]
 ExternalId = Annotated[Text | None, Field(description="What a source of yours calls the node; unique in the channel.")]
 
 
@@ -69,7 +71,7 @@ class ReorderChildren(_Edit):
 
     op: Literal["reorder"] = "reorder"
     node: Parent = None
-    children: Annotated[list[NodeRef], Field(max_length=100_000)]
+    children: Children
 
 
 class SetNodeRules(_Edit):
@@ -77,7 +79,7 @@ class SetNodeRules(_Edit):
 
     op: Literal["set_rules"] = "set_rules"
     node: Parent = None
-    rules: Annotated[list[RuleShape], Field(max_length=200)]
+    rules: NodeRules
 
 
 class RemoveNode(_Edit):
