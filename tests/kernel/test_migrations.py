@@ -187,18 +187,18 @@ def _narrower(old: tuple[str, bool, bool], new: tuple[str, bool, bool]) -> bool:
 
 
 EXPANSIONS = (
-    "ALTER TABLE draft ADD COLUMN reviewer VARCHAR(200)",
-    "ALTER TABLE channel ADD COLUMN theme VARCHAR(20) NOT NULL DEFAULT 'plain'",
-    "ALTER TABLE node ADD COLUMN image VARCHAR(200)",
-    "CREATE TABLE note (id VARCHAR(40) PRIMARY KEY, channel_id VARCHAR(40) NOT NULL REFERENCES channel (id))",
-    "CREATE INDEX ix_draft_author ON draft (author)",
+    "ALTER TABLE mall_draft ADD COLUMN reviewer VARCHAR(200)",
+    "ALTER TABLE mall_channel ADD COLUMN theme VARCHAR(20) NOT NULL DEFAULT 'plain'",
+    "ALTER TABLE mall_node ADD COLUMN image VARCHAR(200)",
+    "CREATE TABLE mall_note (id VARCHAR(40) PRIMARY KEY, channel_id VARCHAR(40) NOT NULL REFERENCES mall_channel (id))",
+    "CREATE INDEX ix_draft_author ON mall_draft (author)",
 )
 CONTRACTIONS = {
-    "DROP TABLE snapshot_head": "snapshot_head is gone",
-    "ALTER TABLE snapshot RENAME TO named": "snapshot is gone",
-    "ALTER TABLE draft DROP COLUMN edits": "draft.edits is gone",
-    "ALTER TABLE draft RENAME COLUMN state TO condition": "draft.state is gone",
-    "CREATE UNIQUE INDEX uq_draft_name ON draft (name)": "draft refuses more: ('unique', 'name')",
+    "DROP TABLE mall_snapshot_head": "mall_snapshot_head is gone",
+    "ALTER TABLE mall_snapshot RENAME TO mall_named": "mall_snapshot is gone",
+    "ALTER TABLE mall_draft DROP COLUMN edits": "mall_draft.edits is gone",
+    "ALTER TABLE mall_draft RENAME COLUMN state TO condition": "mall_draft.state is gone",
+    "CREATE UNIQUE INDEX uq_draft_name ON mall_draft (name)": "mall_draft refuses more: ('unique', 'name')",
 }
 
 
@@ -247,12 +247,12 @@ def test_narrowed_columns_are_told(postgres_url: str) -> None:
         first = _shape(connection)
         for change, told in {
             "name TYPE VARCHAR(300)": [],
-            "name TYPE VARCHAR(100)": ["draft.name is another"],
-            "base TYPE INTEGER": ["draft.base is another"],
-            "revision SET NOT NULL": ["draft.revision is another"],
+            "name TYPE VARCHAR(100)": ["mall_draft.name is another"],
+            "base TYPE INTEGER": ["mall_draft.base is another"],
+            "revision SET NOT NULL": ["mall_draft.revision is another"],
         }.items():
-            connection.execute(text(f"ALTER TABLE draft ALTER COLUMN {change}"))
+            connection.execute(text(f"ALTER TABLE mall_draft ALTER COLUMN {change}"))
             assert contractions(first, _shape(connection)) == told
             connection.rollback()
-        connection.execute(text("ALTER TABLE draft ADD COLUMN reviewer VARCHAR(200) NOT NULL"))
-        assert contractions(first, _shape(connection)) == ["draft.reviewer must be given"]
+        connection.execute(text("ALTER TABLE mall_draft ADD COLUMN reviewer VARCHAR(200) NOT NULL"))
+        assert contractions(first, _shape(connection)) == ["mall_draft.reviewer must be given"]

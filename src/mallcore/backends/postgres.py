@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
-from sqlalchemy import Connection, Engine, Text, any_, bindparam, text
+from sqlalchemy import Connection, Engine, Text, any_, bindparam, event, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.exc import DataError, DBAPIError
 
@@ -32,7 +32,14 @@ class Postgres:
         self._busy_seconds = busy_seconds
 
     def prepare(self, engine: Engine) -> None:
-        """Nothing: the server is set up by its owner."""
+        """Have statements wait for a lock no longer than the settings say; all else is set up by the server's owner."""
+        wait = f"SET lock_timeout = {int(self._busy_seconds * 1000)}"
+
+        @event.listens_for(engine, "connect")
+        def configure(connection: Any, _: Any) -> None:
+            with connection.cursor() as cursor:
+                cursor.execute(wait)
+            connection.commit()
 
     def join(self, connection: Connection) -> None:
         """Nothing to do: the driver began the transaction with the first statement."""

@@ -46,6 +46,7 @@ def upgrade(engine: Engine, options: dict[str, Any] | None = None, partitions: s
 
     with engine.connect().execution_options(**(options or {})) as connection, connection.begin():
         if engine.dialect.name == "postgresql":
+            connection.execute(text("SET LOCAL lock_timeout = 0"))  # another's upgrade may take its time
             connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('mallcore.migrations', 0))"))
         before, oldest = state(connection)
         if oldest > VERSION:
