@@ -64,6 +64,7 @@ def test_a_program_gets_the_steps_as_json(tmp_path: Path) -> None:
     assert steps["Verify"]["revisions"] == 9
 
 
+@pytest.mark.slow
 def test_it_plays_on_a_real_taxonomy(tmp_path: Path, shared: Path) -> None:
     """With --taxonomy the same tour goes over 10,595 categories, with nodes it found by itself."""
     file = shared / "data" / "taxonomy" / "shopify-2025-08.txt"

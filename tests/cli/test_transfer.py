@@ -169,6 +169,7 @@ def test_an_export_that_fails_leaves_what_was_there(shop: Cli, tmp_path: Path) -
         assert "can't be written" in shop("structure", "export", "--output", str(place)).err
 
 
+@pytest.mark.slow
 def test_the_real_taxonomy_is_imported(shop: Cli, shared: Path) -> None:
     """Ten thousand categories, and a newer edition as real adds, moves and renames."""
     older, newer = (str(shared / "data" / "taxonomy" / name) for name in ("shopify-2025-03.yml", "shopify-2025-08.txt"))
@@ -210,10 +211,11 @@ def test_an_import_that_is_interrupted_changes_nothing(shop: Cli, folder: Path, 
     os.mkfifo(pipe)
     words = ["--mall", str(folder), "structure", "import", str(pipe)]
     process = subprocess.Popen([*PROGRAM, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    with process, pipe.open("w") as file:  # opens when the command does
-        file.write(TAXONOMY * 10_000)  # more than a pipe holds: when it is written, it is being read
-        file.flush()
-        process.send_signal(signal.SIGINT)
+    with process:
+        with pipe.open("w") as file:  # opens when the command does
+            file.write(TAXONOMY * 10_000)  # more than a pipe holds: when it is written, it is being read
+            file.flush()
+            process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=90)
     assert (process.returncode, out, err) == (130, "", "")
     assert revision(shop) == 0

@@ -49,13 +49,13 @@ def bars(out: Output) -> Iterator[Bars]:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=out.notes, transient=True, disable=not out.watched) as drawn:
-        shown = Bars(drawn)
-        if not out.watched:
-            yield shown
-            return
-        with kernel.watched(shown.told):
-            yield shown
+    drawn = Progress(*columns, console=out.notes, transient=True)
+    shown = Bars(drawn)
+    if not out.watched:
+        yield shown
+        return
+    with drawn, kernel.watched(shown.told):
+        yield shown
 
 
 def tracked(out: Output, name: str, items: Iterable[T], total: int) -> Iterator[T]:
