@@ -194,3 +194,14 @@ def test_choosing_the_head_for_everything_always_ends_the_clashes(
     """Whoever gives in everywhere is never told of a clash again: a draft can always be published or given up."""
     ours, head = mall.grown(base, mine), mall.grown(base, others)
     assert merge(base, ours, head, {"*": "theirs"}).clashes == ()
+
+
+def test_a_node_that_both_sides_brought_back_is_the_chosen_sides() -> None:
+    """Both sides put the same node back, each with another name: the head's stays, unless the draft's is chosen."""
+    base = start("a")
+    ours = apply(base, [Create(Node("b", "category", mall.ROOT, 0, "b", "Mine"))])
+    head = apply(base, [Create(Node("b", "category", "a", 0, "b", "Theirs"))])
+    for settled, name in (({}, "Theirs"), ({"b": "theirs"}, "Theirs"), ({"b": "ours"}, "Mine")):
+        merged = merge(base, ours, head, settled)  # type: ignore[arg-type]
+        assert merged.clashes == ()
+        assert apply(head, [merged.edit]).node("b").name == name

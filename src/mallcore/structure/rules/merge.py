@@ -78,7 +78,7 @@ def _merge_node(base: Node | None, ours: Node | None, head: Node | None, side: S
     if head is None:
         return _merge_missing(base, ours, side)
     if base is None:
-        base = head if side == "theirs" else ours  # both sides put the same id: restored or rolled back on both
+        base = head if side == "ours" else ours  # both sides put the same id: restored or rolled back on both
     fields, clashes = {}, []
     for name in FIELDS:
         b, o, h = getattr(base, name), getattr(ours, name), getattr(head, name)
