@@ -76,11 +76,12 @@ def create(tour: Tour) -> None:
     plot = tour.plot
     told = """Whatever changes a channel is one revision: numbered, with its author and time, immutable. Here a
     category is added."""
-    command = f'mallcore structure create "{plot.newcomer}" --parent {plot.grows.path} --translation de=Neu'
+    german = plot.newcomer_in_german
+    command = f'mallcore structure create "{plot.newcomer}" --parent {plot.grows.path} --translation "de={german}"'
     with tour.stage.step("Create", told, command) as step:
         with step.timed(), tour.mall.begin(tour.me) as ctx:
             made = structure.create_category(
-                ctx, channel=CHANNEL, name=plot.newcomer, parent=plot.grows.id, translations={"de": "Neu"}
+                ctx, channel=CHANNEL, name=plot.newcomer, parent=plot.grows.id, translations={"de": german}
             )
         step.line(f"revision {made.revision}: {made.path}", "green")
         step.facts["revision"] = made.revision

@@ -29,6 +29,7 @@ class Plot:
 
     grows: Actor
     newcomer: str
+    newcomer_in_german: str
     moves: Actor
     destination: Actor
     season: str
@@ -47,6 +48,7 @@ def our_own(view: structure.TreeView) -> Plot:
     return Plot(
         grows=cast["books/fiction/crime"],
         newcomer="Cold Cases",
+        newcomer_in_german="Ungelöste Fälle",
         moves=cast["home/kitchen/tea-coffee"],
         destination=cast["pantry"],
         season="Winter Market",
@@ -76,6 +78,7 @@ def found(view: structure.TreeView) -> Plot:
     return Plot(
         grows=max((one for one in cast if one.path.count("/") == 1), key=lambda one: one.below),
         newcomer="New Arrivals",
+        newcomer_in_german="Neuheiten",
         moves=moves,
         destination=others[0],
         season="Winter Market",
