@@ -229,6 +229,18 @@ def test_a_file_in_no_encoding_is_malformed_with_a_key_too(mall: Mall) -> None:
     assert do(mall, structure.get_channel, channel="books").revision == 0
 
 
+def test_numbers_are_kept_to_the_last_bit(mall: Mall, other: Mall) -> None:
+    """Large, small and negative nothings come back from the database as they went in, and the history verifies."""
+    numbers = [1e20, -8.161858759192323e33, 5e-324, -0.0, 1.0, 0.1 + 0.2, 2**63 - 1]
+    for count in (1, 40):
+        names = [f"{count}-{place}" for place in range(count)]
+        edits = [structure.CreateNode(name=name, attributes={"x": numbers}) for name in names]
+        made = do(mall, structure.edit, channel="books", edits=edits).revision
+        read = do(other, structure.get_node, channel="books", node=names[-1], min_revision=made).node.attributes["x"]
+        assert [repr(number) for number in read] == [repr(number) for number in numbers]
+    do(other, structure.verify, channel="books")
+
+
 def test_true_is_not_one(mall: Mall) -> None:
     """An attribute that changes from 1 to true has changed, though Python calls the two equal."""
     node = do(mall, structure.create_category, channel="books", name="A", attributes={"x": 1}).id

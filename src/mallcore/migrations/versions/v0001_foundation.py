@@ -7,7 +7,6 @@ from typing import Any
 
 import sqlalchemy as sa
 from alembic import context, op
-from sqlalchemy.dialects.postgresql import JSONB
 
 from mallcore.kernel.ids import new_id
 
@@ -17,7 +16,7 @@ branch_labels = None
 depends_on = None
 
 _HASH_PARTITIONS = 32
-_JSON = sa.JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+_JSON = sa.JSON(none_as_null=True)
 _TIME = sa.DateTime(timezone=True)
 _ID = sa.String(40)
 

@@ -145,8 +145,8 @@ WITH moved AS (
         external_id, translations, attributes, rules)
     SELECT moved.id, one.id, :head, :open, one.kind, one.parent_id, one.position, one.slug, one.name,
         one.external_id, one.translations, one.attributes, one.rules
-    FROM moved, jsonb_to_recordset(CAST(:begun AS jsonb)) AS one(id text, kind text, parent_id text, position bigint,
-        slug text, name text, external_id text, translations jsonb, attributes jsonb, rules jsonb)
+    FROM moved, json_to_recordset(CAST(:begun AS json)) AS one(id text, kind text, parent_id text, position bigint,
+        slug text, name text, external_id text, translations json, attributes json, rules json)
 )
 SELECT pg_notify(:topic, :payload) FROM moved
 """).bindparams(bindparam("revised_at", type_=DateTime(timezone=True)))
