@@ -17,9 +17,8 @@ ME = Principal.system("worker")  # as the one that dies: an idempotency key is i
 LONG = os.environ.get("MALLCORE_PROOFS") == "1"
 ENTRIES = 2500 if not LONG else 10_000
 STATEMENTS = range(1, 40) if LONG else (2, 5)
-TABLES = (
-    "mall_channel", "mall_revision", "mall_node", "mall_draft", "mall_schedule", "mall_audit_record", "mall_idempotency",
-)  # fmt: skip
+CHANGED = ("channel", "revision", "node", "draft", "schedule", "audit_record", "idempotency")
+TABLES = tuple(f"mall_{name}" for name in CHANGED)
 
 
 def _taxonomy(turn: int) -> str:
@@ -42,7 +41,7 @@ class Place:
     def rows(self) -> dict[str, list[tuple[Any, ...]]]:
         """All there is, read without mallcore."""
         with create_engine(self.url, poolclass=NullPool).connect() as connection:
-            return {name: _sorted(connection.execute(text(f"SELECT * FROM mall_{name}"))) for name in TABLES}
+            return {name: _sorted(connection.execute(text(f"SELECT * FROM {name}"))) for name in TABLES}
 
     def check(self) -> None:
         """What holds in any state: the history verifies, and the audit trail and the revisions agree."""
