@@ -78,7 +78,7 @@ class InvalidReference(InvalidInput):
 
 
 class LimitExceeded(InvalidInput):
-    """{what} is {actual}, and the limit is {limit}: send less, or raise the limit in the settings."""
+    """{what} is {actual}, and the limit is {limit}: send less."""
 
     code = "limit-exceeded"
 
@@ -113,6 +113,8 @@ class NotFound(MallError):
     """There is no such thing here."""
 
     code = "not-found"
+    subject: Any = None
+    """Where it was looked for: who may see all of that is told, who may not is refused."""
 
 
 class UnknownUnit(NotFound):
@@ -244,7 +246,7 @@ class ScheduleClosed(Conflict):
 
 
 class EditConflict(Conflict):
-    """{count} changes of this draft clash with what was published since: resolve each with 'ours' or 'theirs'."""
+    """{count} change(s) of this draft clash with what was published since: settle each by 'ours' or 'theirs'."""
 
     code = "edit-conflict"
 

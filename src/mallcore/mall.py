@@ -18,7 +18,7 @@ from typing import Any
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, scoped_session
 
 from mallcore import access, audit, migrations, structure
 from mallcore.errors import InvalidSettings, MallError, MissingExtra, ScheduleClosed
@@ -58,6 +58,7 @@ class Mall:
         self._owns_engine = owns_engine
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self._scheduler: Ticker | None = None
+        self._kept_house: datetime | None = None
         self.plugins = manager([KernelHooks], [audit.Trail(), *map(_plugin, (*_BUILT_IN, *plugins))])
         self.backend = self._backend()
         if owns_engine:
@@ -154,7 +155,11 @@ class Mall:
         return migrations.upgrade(self.engine, self.backend.write_options, self.settings.partitions)
 
     def begin(
-        self, principal: Principal, *, session: Session | None = None, request_id: str | None = None
+        self,
+        principal: Principal,
+        *,
+        session: Session | scoped_session[Session] | None = None,
+        request_id: str | None = None,
     ) -> AbstractContextManager[Context]:
         """One unit of work: everything in the ``with`` block is committed together at its end, or nothing is.
 
@@ -162,6 +167,8 @@ class Mall:
         rolled back with it, and announced after the host's outermost commit.
         """
         source = self.services.source
+        if isinstance(session, scoped_session):
+            session = session()
         work = OwnWork(source) if session is None else JoinedWork(session, source.backend)
         return _Begun(self, principal, work, request_id)
 
@@ -229,8 +236,9 @@ class Mall:
 
     def _tick(self) -> None:
         self.run_due()
-        now = datetime.now(UTC)
-        if now.minute == 0 and now.second < 2:
+        hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+        if hour != self._kept_house:
+            self._kept_house = hour
             self.keep_house()
 
     def keep_house(self) -> int:
@@ -265,6 +273,11 @@ class Mall:
         self._scheduler = None
         self.services.source.forget_parent()
         self.services.ports[structure.Trees].forget_parent()
+        if isinstance(self.services.policy, access.Grants):
+            self.services.policy.forget()
+        if self._scratch is not None:
+            self._scratch._finalizer.detach()  # type: ignore[attr-defined]  # the parent removes it
+            self._scratch = None
 
     def __enter__(self) -> Mall:
         return self

@@ -3,10 +3,10 @@
 import logging
 from typing import Any
 
-import pluggy
 import pytest
 
 from mallcore import Mall, Principal, hookimpl, structure
+from mallcore.errors import InvalidSettings
 
 ME = Principal.system("test")
 
@@ -57,5 +57,5 @@ def test_a_misspelt_hook_is_refused() -> None:
         @hookimpl
         def event_comitted(self, event: Any) -> None: ...
 
-    with pytest.raises(pluggy.PluginValidationError, match="event_comitted"):
+    with pytest.raises(InvalidSettings, match="event_comitted"):
         Mall.open("sqlite://", plugins=[Misspelt()])

@@ -155,13 +155,13 @@ def test_a_preview_has_a_tag_of_its_own(mall: Mall) -> None:
 @pytest.mark.parametrize(
     "damage",
     [
-        "UPDATE node SET name = 'X' WHERE slug = 'a'",
-        "UPDATE node SET to_revision = 2 WHERE slug = 'a'",
-        "DELETE FROM node WHERE slug = 'b'",
-        "UPDATE revision SET message = 'X' WHERE number = 1",
-        "UPDATE revision SET edits = '[]' WHERE number = 2",
-        "DELETE FROM revision WHERE number = 1",
-        "UPDATE channel SET digest = 'X'",
+        "UPDATE mall_node SET name = 'X' WHERE slug = 'a'",
+        "UPDATE mall_node SET to_revision = 2 WHERE slug = 'a'",
+        "DELETE FROM mall_node WHERE slug = 'b'",
+        "UPDATE mall_revision SET message = 'X' WHERE number = 1",
+        "UPDATE mall_revision SET edits = '[]' WHERE number = 2",
+        "DELETE FROM mall_revision WHERE number = 1",
+        "UPDATE mall_channel SET digest = 'X'",
     ],
 )
 def test_a_changed_past_does_not_verify(mall: Mall, damage: str) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import Column, Index, Integer, String, Table
 from mallcore.kernel.tables import Id, Json, UtcTime, metadata
 
 role = Table(
-    "role",
+    "mall_role",
     metadata,
     Column("name", String(100), primary_key=True),
     Column("permissions", Json, nullable=False),
@@ -18,7 +18,7 @@ role = Table(
 )
 
 access_grant = Table(
-    "access_grant",
+    "mall_access_grant",
     metadata,
     Column("id", Id, primary_key=True),
     Column("principal", String(200), nullable=False, index=True),
@@ -28,7 +28,7 @@ access_grant = Table(
     Column("channel_id", Id),
     Column("author", String(200), nullable=False),
     Column("at", UtcTime, nullable=False),
-    Index("ix_access_grant_scope_scope_id", "scope", "scope_id"),
+    Index("ix_mall_access_grant_scope_scope_id", "scope", "scope_id"),
 )
 
 

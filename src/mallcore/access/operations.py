@@ -45,6 +45,7 @@ PrincipalRef = Annotated[str, Field(max_length=200, description="`user:…`, `cl
 IdempotencyKey = Annotated[str | None, Field(min_length=1, max_length=200)]
 Reference = Annotated[str | None, Field(max_length=7000)]
 _MAX_CACHED = 100_000
+EVERYBODY = "anonymous:*"  # what is granted to nobody in particular is granted to all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,13 +96,13 @@ class Grants(Policy):
         self.generation = 0
 
     def recall(self, principal: Principal, permission: str) -> Reach | None:
-        """Where a principal holds a permission, if that is in memory."""
-        return self._reach.get((principal.ref, permission))
+        """Where a principal holds a permission, if that is in memory, and others' changes are heard of."""
+        return self._reach.get((principal.ref, permission)) if self._told() else None
 
     def reach(self, principal: Principal, permission: str) -> Reach:
         """Where a principal holds a permission."""
         key = (principal.ref, permission)
-        known = self._reach.get(key)
+        known = self.recall(principal, permission)
         if known is None:
             generation = self.generation
             known = _reach(self._of(principal.ref), permission)
@@ -126,7 +127,7 @@ class Grants(Policy):
         return self._told() and len(memory) < _MAX_CACHED
 
     def _of(self, ref: str) -> list[Held]:
-        known = self._held.get(ref)
+        known = self._held.get(ref) if self._told() else None
         if known is None:
             generation = self.generation
             with self._connect() as connection:
@@ -148,7 +149,7 @@ def look(ctx: Context) -> None:
 def _held(connection: Connection, ref: str) -> list[Held]:
     query = select(access_grant.c.role, access_grant.c.scope, access_grant.c.scope_id, role.c.permissions)
     joined = query.join(role, role.c.name == access_grant.c.role, isouter=True)
-    rows = connection.execute(joined.where(access_grant.c.principal == ref))
+    rows = connection.execute(joined.where(access_grant.c.principal.in_({ref, EVERYBODY})))
     return [Held(frozenset(BUILT_IN.get(row.role, row.permissions or ())), row.scope, row.scope_id) for row in rows]
 
 

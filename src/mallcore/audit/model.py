@@ -11,7 +11,7 @@ from sqlalchemy import BigInteger, Column, Index, String, Table
 from mallcore.kernel.tables import Id, Json, UtcTime, metadata
 
 audit_record = Table(
-    "audit_record",
+    "mall_audit_record",
     metadata,
     Column("id", Id, primary_key=True),
     Column("at", UtcTime, nullable=False),
@@ -26,9 +26,9 @@ audit_record = Table(
     Column("before", Json),
     Column("after", Json),
     Column("request_id", String(100), nullable=False),
-    Index("ix_audit_record_channel_id_id", "channel_id", "id"),
-    Index("ix_audit_record_principal_id", "principal", "id"),
-    Index("ix_audit_record_subject_id", "subject", "id"),
+    Index("ix_mall_audit_record_channel_id_id", "channel_id", "id"),
+    Index("ix_mall_audit_record_principal_id", "principal", "id"),
+    Index("ix_mall_audit_record_subject_id", "subject", "id"),
 )
 
 

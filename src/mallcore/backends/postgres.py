@@ -16,7 +16,7 @@ from mallcore.kernel.ports import DatabaseBackend
 
 _CHANNEL = "mallcore"
 _WAIT_SECONDS = 0.5
-_MISSED_SECONDS = 30.0
+_MISSED_SECONDS = 5.0  # a bus that went silent without an error, behind a pooler say, costs no more than this
 _NOTIFY = text("SELECT pg_notify(:channel, :payload)")
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 from sqlalchemy import Engine
 
+from mallcore.errors import InvalidSettings
 from mallcore.kernel.events import Event
 from mallcore.kernel.ports import DatabaseBackend
 
@@ -44,7 +45,10 @@ def manager(specifications: Iterable[type], plugins: Iterable[object]) -> pluggy
         built.add_hookspecs(specification)
     for plugin in plugins:
         built.register(plugin, name=_name(plugin))
-    built.check_pending()
+    try:
+        built.check_pending()
+    except pluggy.PluginValidationError as error:
+        raise InvalidSettings(setting="plugins", reason=str(error)) from error
     return built
 
 

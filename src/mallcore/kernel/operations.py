@@ -18,8 +18,9 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create
 from sqlalchemy import Insert, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from mallcore.errors import IdempotencyMismatch, InvalidInput, MallError, NotFound
+from mallcore.errors import IdempotencyMismatch, InvalidInput, MallError, NotFound, Unavailable
 from mallcore.kernel.context import Context
 from mallcore.kernel.ids import is_text
 from mallcore.kernel.ports import MALL, Subject
@@ -196,8 +197,10 @@ def authorize(known: Operation, ctx: Context, given: Mapping[str, Any]) -> None:
         ctx.refuse(known.permission, **_asked(given))
     try:
         about = known.subject(ctx, given)
-    except NotFound:
-        # Whoever may not look everywhere learns nothing about what exists: unknown and foreign are refused alike.
+    except NotFound as error:
+        # Whoever may not look there learns nothing about what exists: unknown and foreign are refused alike.
+        if error.subject is not None and reach.covers(error.subject):
+            raise
         return ctx.refuse(known.permission, **_asked(given))
     for subject in (about,) if isinstance(about, Subject) else about:
         if not reach.covers(subject):
@@ -230,6 +233,10 @@ def _command(known: Operation, ctx: Context, given: BaseModel) -> Any:
 
 def _translated(ctx: Context, error: SQLAlchemyError) -> Exception:
     ctx.work.spoiled = True
+    if isinstance(getattr(error, "orig", None), OverflowError):
+        return InvalidInput(field="input", reason="a time or a number is beyond what can be stored")
+    if isinstance(error, PoolTimeout):
+        return Unavailable("All database connections are in use: try again, or set a larger pool_size.")
     return ctx.backend.translate(error) or error
 
 

@@ -9,6 +9,8 @@ from typing import Any
 from sqlalchemy import JSON, Column, DateTime, Dialect, MetaData, String, Table, Text
 from sqlalchemy.types import TypeDecorator
 
+from mallcore.errors import InvalidInput
+
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -30,7 +32,10 @@ class UtcTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        return None if value is None else value.astimezone(UTC)
+        try:
+            return None if value is None else value.astimezone(UTC)
+        except OverflowError:  # the edge of the calendar, in another zone
+            raise InvalidInput(field="time", reason="it is beyond what can be stored") from None
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         if value is None:
@@ -48,7 +53,7 @@ def canonical(value: Any) -> str:
 
 
 idempotency = Table(
-    "idempotency",
+    "mall_idempotency",
     metadata,
     Column("principal", String(200), primary_key=True),
     Column("key", String(200), primary_key=True),

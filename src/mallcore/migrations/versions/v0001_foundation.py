@@ -45,30 +45,30 @@ def _kernel() -> None:
         _column("oldest", sa.Integer),
     )
     op.create_table(
-        "idempotency",
+        "mall_idempotency",
         _column("principal", sa.String(200), key=True),
         _column("key", sa.String(200), key=True),
         _column("fingerprint", sa.String(64)),
         _column("result", sa.Text, null=True),
         _column("at", _TIME),
     )
-    op.create_index("ix_idempotency_at", "idempotency", ["at"])
+    op.create_index("ix_mall_idempotency_at", "mall_idempotency", ["at"])
 
 
 def _channels() -> None:
     op.create_table(
-        "unit",
+        "mall_unit",
         _column("id", _ID, key=True),
         _column("slug", sa.String(100)),
         _column("name", sa.String(200)),
         _column("version", sa.Integer),
         _column("created_at", _TIME),
-        sa.UniqueConstraint("slug", name="uq_unit_slug"),
+        sa.UniqueConstraint("slug", name="uq_mall_unit_slug"),
     )
     op.create_table(
-        "channel",
+        "mall_channel",
         _column("id", _ID, key=True),
-        _column("unit_id", _ID, sa.ForeignKey("unit.id", name="fk_channel_unit_id")),
+        _column("unit_id", _ID, sa.ForeignKey("mall_unit.id", name="fk_mall_channel_unit_id")),
         _column("slug", sa.String(100)),
         _column("name", sa.String(200)),
         _column("locale", sa.String(35)),
@@ -78,7 +78,7 @@ def _channels() -> None:
         _column("created_at", _TIME),
         _column("revised_at", _TIME),
         _column("removed_at", _TIME, null=True),
-        sa.UniqueConstraint("unit_id", "slug", name="uq_channel_unit_id_slug"),
+        sa.UniqueConstraint("unit_id", "slug", name="uq_mall_channel_unit_id_slug"),
     )
 
 
@@ -87,7 +87,7 @@ def _history() -> None:
     by = "HASH" if context.config.attributes.get("partitions") == "hash" else "LIST"
     partitioned: dict[str, Any] = {"postgresql_partition_by": f"{by} (channel_id)"}
     op.create_table(
-        "revision",
+        "mall_revision",
         _column("channel_id", _ID, key=True),
         _column("number", sa.BigInteger, key=True),
         _column("author", sa.String(200)),
@@ -97,9 +97,9 @@ def _history() -> None:
         _column("digest", sa.String(64)),
         **partitioned,
     )
-    op.create_index("ix_revision_channel_id_at", "revision", ["channel_id", "at"])
+    op.create_index("ix_mall_revision_channel_id_at", "mall_revision", ["channel_id", "at"])
     op.create_table(
-        "node",
+        "mall_node",
         _column("channel_id", _ID, key=True),
         _column("node_id", _ID, key=True),
         _column("from_revision", sa.BigInteger, key=True),
@@ -115,10 +115,10 @@ def _history() -> None:
         _column("rules", _JSON, null=True),
         **partitioned,
     )
-    op.create_index("ix_node_channel_id_to_revision", "node", ["channel_id", "to_revision"])
-    op.create_index("ix_node_channel_id_from_revision", "node", ["channel_id", "from_revision"])
+    op.create_index("ix_mall_node_channel_id_to_revision", "mall_node", ["channel_id", "to_revision"])
+    op.create_index("ix_mall_node_channel_id_from_revision", "mall_node", ["channel_id", "from_revision"])
     if by == "HASH" and op.get_bind().dialect.name == "postgresql":
-        for table in ("revision", "node"):
+        for table in ("mall_revision", "mall_node"):
             for rest in range(_HASH_PARTITIONS):
                 values = f"WITH (MODULUS {_HASH_PARTITIONS}, REMAINDER {rest})"
                 op.execute(f"CREATE TABLE {table}_{rest:02d} PARTITION OF {table} FOR VALUES {values}")
@@ -126,9 +126,9 @@ def _history() -> None:
 
 def _drafts() -> None:
     op.create_table(
-        "draft",
+        "mall_draft",
         _column("id", _ID, key=True),
-        _column("channel_id", _ID, sa.ForeignKey("channel.id", name="fk_draft_channel_id")),
+        _column("channel_id", _ID, sa.ForeignKey("mall_channel.id", name="fk_mall_draft_channel_id")),
         _column("name", sa.String(200)),
         _column("author", sa.String(200)),
         _column("base", sa.BigInteger),
@@ -139,13 +139,14 @@ def _drafts() -> None:
         _column("changed_at", _TIME),
         _column("revision", sa.BigInteger, null=True),
     )
-    op.create_index("ix_draft_channel_id", "draft", ["channel_id"])
+    op.create_index("ix_mall_draft_channel_id", "mall_draft", ["channel_id"])
     op.create_table(
-        "schedule",
+        "mall_schedule",
         _column("id", _ID, key=True),
-        _column("channel_id", _ID, sa.ForeignKey("channel.id", name="fk_schedule_channel_id")),
+        _column("channel_id", _ID, sa.ForeignKey("mall_channel.id", name="fk_mall_schedule_channel_id")),
         _column("action", sa.String(10)),
         _column("draft_id", _ID, null=True),
+        _column("draft_version", sa.Integer, null=True),
         _column("revision", sa.BigInteger, null=True),
         _column("author", sa.String(200)),
         _column("message", sa.String(1000)),
@@ -156,33 +157,41 @@ def _drafts() -> None:
         _column("result", sa.BigInteger, null=True),
         _column("error", sa.Text, null=True),
     )
-    op.create_index("ix_schedule_channel_id", "schedule", ["channel_id"])
-    op.create_index("ix_schedule_state_at", "schedule", ["state", "at"])
+    op.create_index("ix_mall_schedule_channel_id", "mall_schedule", ["channel_id"])
+    op.create_index("ix_mall_schedule_state_at", "mall_schedule", ["state", "at"])
 
 
 def _snapshots() -> None:
     op.create_table(
-        "snapshot",
+        "mall_snapshot",
         _column("name", sa.String(100), key=True),
         _column("author", sa.String(200)),
         _column("message", sa.String(1000)),
         _column("at", _TIME),
     )
     op.create_table(
-        "snapshot_head",
-        _column("snapshot", sa.String(100), sa.ForeignKey("snapshot.name", name="fk_snapshot_head_snapshot"), key=True),
-        _column("channel_id", _ID, sa.ForeignKey("channel.id", name="fk_snapshot_head_channel_id"), key=True),
+        "mall_snapshot_head",
+        _column(
+            "snapshot",
+            sa.String(100),
+            sa.ForeignKey("mall_snapshot.name", name="fk_mall_snapshot_head_snapshot"),
+            key=True,
+        ),
+        _column("channel_id", _ID, sa.ForeignKey("mall_channel.id", name="fk_mall_snapshot_head_channel_id"), key=True),
         _column("revision", sa.BigInteger),
     )
-    op.create_index("ix_snapshot_head_channel_id", "snapshot_head", ["channel_id"])
+    op.create_index("ix_mall_snapshot_head_channel_id", "mall_snapshot_head", ["channel_id"])
 
 
 def _access() -> None:
     op.create_table(
-        "role", _column("name", sa.String(100), key=True), _column("permissions", _JSON), _column("version", sa.Integer)
+        "mall_role",
+        _column("name", sa.String(100), key=True),
+        _column("permissions", _JSON),
+        _column("version", sa.Integer),
     )
     op.create_table(
-        "access_grant",
+        "mall_access_grant",
         _column("id", _ID, key=True),
         _column("principal", sa.String(200)),
         _column("role", sa.String(100)),
@@ -192,13 +201,13 @@ def _access() -> None:
         _column("author", sa.String(200)),
         _column("at", _TIME),
     )
-    op.create_index("ix_access_grant_principal", "access_grant", ["principal"])
-    op.create_index("ix_access_grant_scope_scope_id", "access_grant", ["scope", "scope_id"])
+    op.create_index("ix_mall_access_grant_principal", "mall_access_grant", ["principal"])
+    op.create_index("ix_mall_access_grant_scope_scope_id", "mall_access_grant", ["scope", "scope_id"])
 
 
 def _audit() -> None:
     op.create_table(
-        "audit_record",
+        "mall_audit_record",
         _column("id", _ID, key=True),
         _column("at", _TIME),
         _column("principal", sa.String(200)),
@@ -213,16 +222,16 @@ def _audit() -> None:
         _column("after", _JSON, null=True),
         _column("request_id", sa.String(100)),
     )
-    op.create_index("ix_audit_record_channel_id_id", "audit_record", ["channel_id", "id"])
-    op.create_index("ix_audit_record_principal_id", "audit_record", ["principal", "id"])
-    op.create_index("ix_audit_record_subject_id", "audit_record", ["subject", "id"])
+    op.create_index("ix_mall_audit_record_channel_id_id", "mall_audit_record", ["channel_id", "id"])
+    op.create_index("ix_mall_audit_record_principal_id", "mall_audit_record", ["principal", "id"])
+    op.create_index("ix_mall_audit_record_subject_id", "mall_audit_record", ["subject", "id"])
 
 
 def _begin() -> None:
     schema = sa.table("mall_schema", sa.column("id"), sa.column("version"), sa.column("oldest"))
     op.bulk_insert(schema, [{"id": 1, "version": 1, "oldest": 1}])
     names = ("id", "slug", "name", "version")
-    unit = sa.table("unit", *(sa.column(name) for name in names), sa.column("created_at", _TIME))
+    unit = sa.table("mall_unit", *(sa.column(name) for name in names), sa.column("created_at", _TIME))
     op.bulk_insert(
         unit, [{"id": new_id("unt"), "slug": "main", "name": "Main", "version": 1, "created_at": datetime.now(UTC)}]
     )

@@ -9,7 +9,7 @@ from mallcore.kernel.tables import Id, Json, UtcTime, metadata
 OPEN = 2**63 - 1  # to_revision of a node version that is still in force
 
 unit = Table(
-    "unit",
+    "mall_unit",
     metadata,
     Column("id", Id, primary_key=True),
     Column("slug", String(100), nullable=False, unique=True),
@@ -19,10 +19,10 @@ unit = Table(
 )
 
 channel = Table(
-    "channel",
+    "mall_channel",
     metadata,
     Column("id", Id, primary_key=True),
-    Column("unit_id", Id, ForeignKey("unit.id"), nullable=False),
+    Column("unit_id", Id, ForeignKey("mall_unit.id"), nullable=False),
     Column("slug", String(100), nullable=False),
     Column("name", String(200), nullable=False),
     Column("locale", String(35), nullable=False),
@@ -36,7 +36,7 @@ channel = Table(
 )
 
 revision = Table(
-    "revision",
+    "mall_revision",
     metadata,
     Column("channel_id", Id, primary_key=True),
     Column("number", BigInteger, primary_key=True, autoincrement=False),
@@ -45,11 +45,11 @@ revision = Table(
     Column("at", UtcTime, nullable=False),
     Column("edits", Text, nullable=False),
     Column("digest", String(64), nullable=False),
-    Index("ix_revision_channel_id_at", "channel_id", "at"),
+    Index("ix_mall_revision_channel_id_at", "channel_id", "at"),
 )
 
 node = Table(
-    "node",
+    "mall_node",
     metadata,
     Column("channel_id", Id, primary_key=True),
     Column("node_id", Id, primary_key=True),
@@ -64,15 +64,15 @@ node = Table(
     Column("translations", Json),
     Column("attributes", Json),
     Column("rules", Json),
-    Index("ix_node_channel_id_to_revision", "channel_id", "to_revision"),
-    Index("ix_node_channel_id_from_revision", "channel_id", "from_revision"),
+    Index("ix_mall_node_channel_id_to_revision", "channel_id", "to_revision"),
+    Index("ix_mall_node_channel_id_from_revision", "channel_id", "from_revision"),
 )
 
 draft = Table(
-    "draft",
+    "mall_draft",
     metadata,
     Column("id", Id, primary_key=True),
-    Column("channel_id", Id, ForeignKey("channel.id"), nullable=False, index=True),
+    Column("channel_id", Id, ForeignKey("mall_channel.id"), nullable=False, index=True),
     Column("name", String(200), nullable=False),
     Column("author", String(200), nullable=False),
     Column("base", BigInteger, nullable=False),
@@ -85,12 +85,13 @@ draft = Table(
 )
 
 schedule = Table(
-    "schedule",
+    "mall_schedule",
     metadata,
     Column("id", Id, primary_key=True),
-    Column("channel_id", Id, ForeignKey("channel.id"), nullable=False, index=True),
+    Column("channel_id", Id, ForeignKey("mall_channel.id"), nullable=False, index=True),
     Column("action", String(10), nullable=False),
     Column("draft_id", Id),
+    Column("draft_version", Integer),
     Column("revision", BigInteger),
     Column("author", String(200), nullable=False),
     Column("message", String(1000), nullable=False),
@@ -100,11 +101,11 @@ schedule = Table(
     Column("done_at", UtcTime),
     Column("result", BigInteger),
     Column("error", Text),
-    Index("ix_schedule_state_at", "state", "at"),
+    Index("ix_mall_schedule_state_at", "state", "at"),
 )
 
 snapshot = Table(
-    "snapshot",
+    "mall_snapshot",
     metadata,
     Column("name", String(100), primary_key=True),
     Column("author", String(200), nullable=False),
@@ -113,9 +114,9 @@ snapshot = Table(
 )
 
 snapshot_head = Table(
-    "snapshot_head",
+    "mall_snapshot_head",
     metadata,
-    Column("snapshot", String(100), ForeignKey("snapshot.name"), primary_key=True),
-    Column("channel_id", Id, ForeignKey("channel.id"), primary_key=True, index=True),
+    Column("snapshot", String(100), ForeignKey("mall_snapshot.name"), primary_key=True),
+    Column("channel_id", Id, ForeignKey("mall_channel.id"), primary_key=True, index=True),
     Column("revision", BigInteger, nullable=False),
 )

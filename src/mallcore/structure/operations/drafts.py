@@ -208,10 +208,13 @@ def publish_draft(
     draft: DraftId,
     settle: Settle = None,
     message: Message = "",
+    expected_head: ExpectedRevision = None,
     expected_revision: ExpectedRevision = None,
     idempotency_key: IdempotencyKey = None,
 ) -> Applied:
     """Publish a draft as one revision. What the head changed since is kept; clashes are reported, never overwritten.
+
+    ``expected_revision`` is the draft's version, as in every call on a draft; ``expected_head`` is the channel's.
 
     >>> draft = open_draft(ctx, channel="books", name="Christmas").id
     >>> edit_draft(ctx, draft=draft, edits=[UpdateNode(node="fiction", name="Gifts")]).state
@@ -219,8 +222,8 @@ def publish_draft(
     >>> publish_draft(ctx, draft=draft).revision
     3
     """
-    row, found = opened(ctx, draft, None)
-    outcome = published(ctx, found, row, settle, message, expected_revision)
+    row, found = opened(ctx, draft, expected_revision)
+    outcome = published(ctx, found, row, settle, message, expected_head)
     return Applied(**applied_fields(found, outcome))
 
 

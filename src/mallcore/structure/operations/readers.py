@@ -19,17 +19,21 @@ class TreeReader:
     `Denied`, say, once a grant was revoked.
     """
 
-    __slots__ = ("_arguments", "_begin", "_body", "_channel", "_follower", "_generation", "_heads", "_policy", "_view")
+    __slots__ = (
+        "_arguments", "_begin", "_body", "_channel", "_follower", "_forgotten", "_generation", "_heads", "_policy",
+        "_trees", "_view",
+    )  # fmt: skip
 
     def __init__(self, ctx: Context, begin: Begin, channel_id: str, **arguments: object) -> None:
         trees = ctx.port(Trees)
         self._begin = begin
         self._channel = channel_id
         self._arguments = arguments
+        self._trees = trees
         self._heads = trees.heads
         self._follower = trees.follower
         self._policy = ctx.services.policy
-        self._generation = -1
+        self._generation = self._forgotten = -1
         self._view: TreeView
         self._body = b""
         self._renew()
@@ -40,6 +44,7 @@ class TreeReader:
         if (
             self._policy.generation == self._generation
             and self._heads.get(self._channel) is self._view.tree
+            and self._trees.forgotten == self._forgotten
             and self._follower.running
         ):
             return self._body
@@ -52,11 +57,11 @@ class TreeReader:
         return self._view
 
     def _renew(self) -> bytes:
-        generation = self._policy.generation
+        generation, forgotten = self._policy.generation, self._trees.forgotten
         with self._begin() as ctx:
             self._view = tree(ctx, channel=self._channel, **self._arguments)  # type: ignore[arg-type]
         self._body = self._view.body
-        self._generation = generation
+        self._generation, self._forgotten = generation, forgotten
         return self._body
 
 

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, ClassVar, NamedTuple
 
-from mallcore.errors import ChannelRemoved, MallError, StaleRevision
+from mallcore.errors import ChannelRemoved, Conflict, MallError, NotFound, StaleRevision
 from mallcore.kernel.context import Context
 from mallcore.kernel.events import Event
 from mallcore.kernel.ports import Reach, Subject
 from mallcore.structure.operations.trees import Known, Trees, caught_up, head, refuse_removed
 from mallcore.structure.operations.writing import persist
 from mallcore.structure.rules.apply import evolve
-from mallcore.structure.rules.edits import Edit, node_to_json
+from mallcore.structure.rules.edits import Edit, node_to_json, touched
 from mallcore.structure.rules.history import canonical_edits
 from mallcore.structure.rules.history import digest as digest_of
 from mallcore.structure.rules.nodes import FIELDS, Node
@@ -91,8 +91,7 @@ def _attempt(ctx: Context, found: Known, tree: Tree, change: _Change) -> Outcome
     """Make the revision on this tree; nothing is written, and nothing returned, when it is the head no more."""
     if change.expected is not None and tree.revision != change.expected:
         raise StaleRevision(expected=change.expected, actual=tree.revision)
-    edits = change.plan(tree)
-    evolution = evolve(tree, edits)
+    edits, evolution = _evolved(ctx, found, tree, change)
     _authorize(ctx, found, change.permission, tree, evolution)
     if not (evolution.changes or change.even_if_empty):
         return Outcome(tree, tree, {})
@@ -102,6 +101,26 @@ def _attempt(ctx: Context, found: Known, tree: Tree, change: _Change) -> Outcome
         return None
     _tell(ctx, found, new, evolution.changes, change.message)
     return Outcome(new, tree, evolution.changes)
+
+
+def _evolved(ctx: Context, found: Known, tree: Tree, change: _Change) -> tuple[Sequence[Edit], Evolution]:
+    """The edits and what they make; whoever may edit only a part learns nothing from errors about the rest."""
+    edits: Sequence[Edit] | None = None
+    try:
+        edits = change.plan(tree)
+        return edits, evolve(tree, edits)
+    except (NotFound, Conflict):
+        reach = ctx.reach(change.permission)
+        whole = Subject(found.unit_id, found.id)
+        if not reach.covers(whole) and not _all_within(reach, tree, edits):
+            ctx.refuse(change.permission, whole)
+        raise
+
+
+def _all_within(reach: Reach, tree: Tree, edits: Sequence[Edit] | None) -> bool:
+    """Whether all nodes that edits name are within reach; what can't be found is not."""
+    named = None if edits is None else [node_id for edit in edits for node_id in touched(edit)]
+    return named is not None and all(node_id in tree and _within(reach, tree, node_id) for node_id in named)
 
 
 def _seen_now(ctx: Context, found: Known) -> Tree:

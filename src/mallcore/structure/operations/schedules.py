@@ -15,6 +15,7 @@ from sqlalchemy import insert, select, tuple_, update
 
 from mallcore.errors import (
     ChannelRemoved,
+    Conflict,
     DraftClosed,
     InvalidInput,
     NothingToDo,
@@ -60,7 +61,8 @@ def schedule_draft(
 ) -> list[Schedule]:
     """Publish a draft at a time, and with ``undo_at`` take it back at another: a campaign.
 
-    The undo takes back only what the campaign changed; what others changed since stays as they left it.
+    The undo takes back only what the campaign changed; what others changed since stays as they left it. What is
+    published is the draft as it is now: if it is edited afterwards, the schedule fails, and says so.
 
     >>> draft = open_draft(ctx, channel="books", name="Christmas").id
     >>> day = datetime.fromisoformat("2026-12-01T00:00:00Z")
@@ -72,7 +74,7 @@ def schedule_draft(
     if undo_at is not None and undo_at <= at:
         raise InvalidInput(field="undo_at", reason="it must be later than 'at'")
     times: list[tuple[str, datetime]] = [("publish", at), *([("undo", undo_at)] if undo_at is not None else [])]
-    return [_make(ctx, found, action, time, message, draft=row.id) for action, time in times]
+    return [_make(ctx, found, action, time, message, draft=row) for action, time in times]
 
 
 @operation(permission=PUBLISH, kind="command", subject=of_channel, errors=(UnknownRevision, ChannelRemoved),
@@ -99,14 +101,15 @@ def _make(
     action: str,
     at: datetime,
     message: str,
-    draft: str | None = None,
+    draft: Any = None,
     revision: int | None = None,
 ) -> Schedule:
     row: dict[str, Any] = {
         "id": new_id("sch"),
         "channel_id": found.id,
         "action": action,
-        "draft_id": draft,
+        "draft_id": None if draft is None else draft.id,
+        "draft_version": None if draft is None else draft.version,
         "revision": revision,
         "author": ctx.principal.ref,
         "message": message,
@@ -169,7 +172,7 @@ def due(ctx: Context) -> list[str]:
 def carry_out(ctx: Context, *, schedule: ScheduleId) -> Schedule:
     """Do what a schedule says, in its author's name, if it is due; the scheduler calls this. Only one caller can."""
     row = _schedule(ctx, schedule)
-    if row.at > ctx.now():
+    if row.at > ctx.now() or _before_its_publish(ctx, row):
         return _shape(row)
     if not _close(ctx, row, "done"):
         raise ScheduleClosed(schedule=schedule, state=_schedule(ctx, schedule).state)
@@ -195,6 +198,8 @@ def _do(ctx: Context, found: Known, row: Any) -> int | None:
     try:
         if row.action == "publish":
             waiting, _ = opened(ctx, row.draft_id, None)
+            if waiting.version != row.draft_version:
+                raise Conflict("The draft was changed after it was scheduled: schedule it again.", draft=row.draft_id)
             return published(ctx, found, waiting, None, row.message, None).tree.revision
         number = row.revision if row.draft_id is None else draft_row(ctx, row.draft_id).revision
         if number is None:
@@ -204,6 +209,15 @@ def _do(ctx: Context, found: Known, row: Any) -> int | None:
         return outcome.tree.revision if outcome.changes else None
     finally:
         ctx.principal = caller
+
+
+def _before_its_publish(ctx: Context, row: Any) -> bool:
+    """Whether a campaign's undo came up while its publish still waits, or is being done by another process."""
+    if row.action != "undo" or row.draft_id is None:
+        return False
+    first = (schedule_table.c.draft_id == row.draft_id, schedule_table.c.action == "publish")
+    waiting = (*first, schedule_table.c.state == "waiting", schedule_table.c.at <= row.at)
+    return ctx.execute(select(schedule_table.c.id).where(*waiting).limit(1)).first() is not None
 
 
 def _author(ref: str) -> Principal:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, select
 
-from mallcore.errors import InvalidReference, UnknownRevision, UnknownSnapshot, UnknownUnit
+from mallcore.errors import InvalidReference, NotFound, UnknownRevision, UnknownSnapshot, UnknownUnit
 from mallcore.kernel.context import Context
 from mallcore.kernel.ids import is_id
 from mallcore.kernel.operations import Resolver
@@ -18,6 +19,7 @@ from mallcore.structure.operations.trees import Known, at_revision, caught_up, h
 from mallcore.structure.rules.tree import Tree
 
 Given = Mapping[str, Any]
+_NUMBER = re.compile(r"-?[0-9]{1,18}")
 
 
 def of_unit(ctx: Context, given: Given) -> Subject:
@@ -46,8 +48,13 @@ def of_node(ctx: Context, given: Given) -> Subject:
     reference = given.get("node")
     if reference is None:
         return Subject(found.unit_id, found.id)
-    tree = tree_at(ctx, found, given.get("at"))
-    return Subject(found.unit_id, found.id, tuple(one.id for one in tree.lineage(tree.find(reference).id)))
+    try:
+        tree = tree_at(ctx, found, given.get("at"))
+        line = tree.lineage(tree.find(reference).id)
+    except NotFound as error:
+        error.subject = Subject(found.unit_id, found.id)  # whoever may see the whole channel may know what is not in it
+        raise
+    return Subject(found.unit_id, found.id, tuple(one.id for one in line))
 
 
 def of_row(table: Any, parameter: str) -> Resolver:
@@ -108,7 +115,7 @@ def number_at(ctx: Context, found: Known, at: int | datetime | str) -> int:
 
 
 def _number_of_text(ctx: Context, found: Known, text: str) -> int:
-    if text.lstrip("-").isdigit() and len(text) < 19:
+    if _NUMBER.fullmatch(text):
         return number_at(ctx, found, int(text))
     if text[:1].isdigit():
         return _number_of_time(ctx, found, _time(text))

@@ -18,6 +18,7 @@ from mallcore.errors import ChannelRemoved, RevisionNotReached, UnknownChannel
 from mallcore.kernel.bus import Follower
 from mallcore.kernel.context import Context
 from mallcore.kernel.ids import is_id
+from mallcore.kernel.ports import Subject
 from mallcore.structure.model.tables import channel, node, revision, unit
 from mallcore.structure.rules.merchandising import rule_from_json
 from mallcore.structure.rules.nodes import EMPTY, Node, freeze
@@ -48,7 +49,8 @@ class Trees:
         self._old: LRUCache[tuple[str, int], Tree] = LRUCache(_OLD_NODES, getsizeof=lambda tree: len(tree) + 1)
         self._watching: dict[str, list[Callable[[], None]]] = {}
         self._seen: set[tuple[str, str, bool]] = set()
-        self._forgotten = 0
+        self.forgotten = 0
+        """Rises whenever a channel comes, goes or comes back; whoever keeps one compares it."""
         self._lock = threading.RLock()
         self._moved = threading.Condition()
         self.follower = follower
@@ -67,8 +69,13 @@ class Trees:
     def look_up(self, ctx: Context, reference: str) -> Known:
         """The same, as the database has it now."""
         # An older transaction may not see what made us forget: it must not teach us the same again.
-        since = -1 if ctx.work.begun else self._forgotten
-        rows = ctx.execute(_channels().where(_named(reference)).limit(2)).all()
+        since = -1 if ctx.work.begun else self.forgotten
+        rows = ctx.execute(_channels().where(_named(reference)).limit(100)).all()
+        several = len(rows) > 1
+        if several:
+            # A tenant's short names must not depend on another's: of several, the one the caller may see is meant.
+            reach = ctx.reach("structure.read")
+            rows = [row for row in rows if reach.covers(Subject(row.unit_id, row.id))] or rows
         if len(rows) > 1:
             raise UnknownChannel(
                 f"Several units have a channel {reference!r}: name it as unit:{reference}.", channel=reference
@@ -78,13 +85,13 @@ class Trees:
         row = rows[0]
         found = Known(row.id, row.unit_id, row.slug, row.unit, row.removed_at is not None)
         if row.id not in ctx.work.local and not ctx.work.private:
-            self._remember(found, reference, since)
+            self._remember(found, found.id if several else reference, since)
         return found
 
     def _remember(self, found: Known, name: str, since: int) -> None:
         """Keep a channel that is committed, unless something was forgotten since it was looked up."""
         with self._lock:
-            if since != self._forgotten:
+            if since != self.forgotten:
                 return
             self._by_id[found.id] = found
             # A bare slug names one channel only until another unit takes it: then `forget_names` is called.
@@ -97,7 +104,7 @@ class Trees:
             for name in known:
                 del self._by_name[name]
             self._by_id.pop(channel_id, None)
-            self._forgotten += 1
+            self.forgotten += 1
 
     def notice(self, channels: set[tuple[str, str, bool]]) -> None:
         """Forget the names of channels that came, went or came back since last time, or since they were looked up."""

@@ -12,10 +12,11 @@ from sqlalchemy.exc import IntegrityError
 from mallcore.errors import AlreadyExists, ChannelRemoved, InvalidInput, LimitExceeded, StaleRevision
 from mallcore.kernel.context import Context
 from mallcore.kernel.events import Event
-from mallcore.kernel.ids import new_id
+from mallcore.kernel.ids import is_id, new_id
 from mallcore.kernel.operations import Rest, anywhere, operation
 from mallcore.kernel.paging import Cursor, Limit, Page, decode, page
 from mallcore.kernel.ports import EVERYWHERE
+from mallcore.structure.model import tables
 from mallcore.structure.model.shapes import (
     Attributes,
     Channel,
@@ -173,6 +174,8 @@ def create_channel(
     0
     """
     owner = unit_row(ctx, unit)
+    if is_id(slug, "chn"):
+        raise InvalidInput(field="slug", reason="it has the form of a channel's id")
     taken = select(channel.c.id).where(channel.c.unit_id == owner.id, channel.c.slug == checked_slug(slug))
     if ctx.execute(taken).first():
         raise AlreadyExists(what="channel", name=slug)
@@ -209,7 +212,7 @@ def _begin(ctx: Context, owner: Any, root: Node, message: str) -> None:
         "revised_at": at,
     }
     _insert(ctx, channel, row, "channel")
-    ctx.backend.create_partitions(ctx.connection, ("revision", "node"), root.id)
+    ctx.backend.create_partitions(ctx.connection, ("mall_revision", "mall_node"), root.id)
     genesis = {"channel_id": root.id, "number": 0, "author": ctx.principal.ref, "message": message, "at": at}
     ctx.execute(insert(revision), {**genesis, "edits": edits, "digest": chained})
     write_nodes(ctx, root.id, 0, [root])
@@ -242,7 +245,8 @@ def list_channels(
     """The channels the caller may see, by unit and slug; ``removed`` lists those that were removed instead."""
     query = _visible(ctx).where(channel.c.removed_at.is_not(None) if removed else channel.c.removed_at.is_(None))
     if unit is not None:
-        query = query.where(channel.c.unit_id == unit_row(ctx, unit).id)
+        named = tables.unit.c.id == unit if is_id(unit, "unt") else tables.unit.c.slug == unit
+        query = query.where(channel.c.unit_id.in_(select(tables.unit.c.id).where(named)))
     key = (channel.c.unit_id, channel.c.slug)
     if cursor is not None:
         query = query.where(tuple_(*key) > decode(cursor, str, str))

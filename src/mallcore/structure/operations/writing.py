@@ -131,17 +131,17 @@ def _json(value: Any) -> str | None:
 
 _AT_ONCE = text("""
 WITH moved AS (
-    UPDATE channel SET head = :head, digest = :digest, revised_at = :revised_at, name = :name, locale = :locale,
+    UPDATE mall_channel SET head = :head, digest = :digest, revised_at = :revised_at, name = :name, locale = :locale,
         currency = :currency
     WHERE id = :channel_id AND head = :head - 1 AND removed_at IS NULL RETURNING id
 ), revised AS (
-    INSERT INTO revision (channel_id, number, author, message, at, edits, digest)
+    INSERT INTO mall_revision (channel_id, number, author, message, at, edits, digest)
     SELECT id, :head, :author, :message, :revised_at, :edits, :digest FROM moved
 ), ended AS (
-    UPDATE node SET to_revision = :head FROM moved
+    UPDATE mall_node SET to_revision = :head FROM moved
     WHERE channel_id = :channel_id AND node_id = ANY(:ended) AND to_revision > :head
 ), begun AS (
-    INSERT INTO node (channel_id, node_id, from_revision, to_revision, kind, parent_id, position, slug, name,
+    INSERT INTO mall_node (channel_id, node_id, from_revision, to_revision, kind, parent_id, position, slug, name,
         external_id, translations, attributes, rules)
     SELECT moved.id, one.id, :head, :open, one.kind, one.parent_id, one.position, one.slug, one.name,
         one.external_id, one.translations, one.attributes, one.rules

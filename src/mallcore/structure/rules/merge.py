@@ -55,7 +55,8 @@ def merge(base: Tree, ours: Tree, head: Tree, settled: Mapping[str, Side] | None
             removed.append(node_id)
         elif isinstance(outcome, Node):
             nodes.append(outcome)
-    edit = Put(tuple(nodes), tuple(_removable(head, removed, nodes, settled)))
+    gone = _removable(head, removed, nodes, settled)
+    edit = Put(tuple(nodes), tuple(_with_later_children(head, gone, nodes, settled)))
     if not clashes:
         clashes.extend(_orphans(head, edit))
     if not clashes:
@@ -124,6 +125,21 @@ def _removable(head: Tree, removed: list[str], nodes: list[Node], settled: Mappi
         gone -= staying
         again = bool(staying)
     return [node_id for node_id in removed if node_id in gone]
+
+
+def _with_later_children(head: Tree, removed: list[str], nodes: list[Node], settled: Mapping[str, Side]) -> list[str]:
+    """What is removed, and, settled by ``ours``, what the head put below it since."""
+    moved, gone = {node.id for node in nodes}, set(removed)
+    waiting = [node_id for node_id in removed if _side(settled, node_id) == "ours"]
+    later = []
+    while waiting:
+        for child in head.child_ids(waiting.pop()):
+            if child not in moved:
+                waiting.append(child)
+                if child not in gone:
+                    gone.add(child)
+                    later.append(child)
+    return [*removed, *later]
 
 
 def _orphans(head: Tree, edit: Put) -> list[Clash]:
