@@ -41,8 +41,9 @@ from mallcore.structure.model.shapes import (
 )
 from mallcore.structure.model.tables import draft as draft_table
 from mallcore.structure.operations.history import Settle, clash_shapes, difference, refuse_clashes
-from mallcore.structure.operations.nodes import applied_fields, resolved
+from mallcore.structure.operations.nodes import applied_fields
 from mallcore.structure.operations.reading import TreeView
+from mallcore.structure.operations.resolving import resolved
 from mallcore.structure.operations.revising import Outcome, revise
 from mallcore.structure.operations.scopes import of_channel, of_draft
 from mallcore.structure.operations.trees import Known, at_revision, head, known, refuse_removed
