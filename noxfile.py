@@ -62,7 +62,9 @@ def backends(session: nox.Session) -> None:
 def proofs(session: nox.Session) -> None:
     """The long forms of state machines and crash tests, on every database. Not in the default list."""
     install(session, "tests")
-    session.run("pytest", "-m", "proof", *session.posargs, env={"MALLCORE_PROOFS": "1"})
+    long = {"MALLCORE_PROOFS": "1"}  # what has a short form in the default sessions is long here
+    session.run("pytest", "-m", "proof", *session.posargs, env=long)
+    session.run("pytest", "-m", "not proof", "tests/proofs", "tests/structure", *session.posargs, env=long)
 
 
 @nox.session
