@@ -16,6 +16,7 @@ LONG = os.environ.get("MALLCORE_PROOFS") == "1"
 EDITS = 200 if LONG else 12
 PROCESSES, THREADS = 2, 4
 ROUNDS = 20 if LONG else 3
+CHANNELS = 80 if LONG else 12  # of each process; a page lists them all
 
 
 @pytest.fixture
@@ -91,12 +92,12 @@ def test_creating_channels_holds_up_nobody(mall: Mall, database_url: str, worker
     """While two processes create channels, and with them partitions, others read and write, and nobody fails."""
     _create(mall, "busy")
     writing = {"url": database_url, "worker": 9, "channels": ["busy"], "threads": THREADS, "edits": EDITS}
-    slugs = [[f"p{process}-{number}" for number in range(EDITS)] for process in range(2)]
+    slugs = [[f"p{process}-{number}" for number in range(CHANNELS)] for process in range(2)]
     for number in range(2):
         workers[number].tell("creating", url=database_url, at=0, slugs=slugs[number])
     workers[2].tell("writing", at=0, **writing)
     seen = 0
-    while seen < 2 * EDITS:
+    while seen < 2 * CHANNELS:
         with mall.begin(ME) as ctx:
             there = structure.list_channels(ctx, limit=200).items
             for channel in there[-3:]:
