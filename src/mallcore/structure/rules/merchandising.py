@@ -78,6 +78,9 @@ class _Matching(_Timed):
     where: tuple[Condition, ...]
     match: Literal["all", "any"] = "all"
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "where", tuple(self.where))
+
     @property
     def key(self) -> Any:
         return (self.where, self.match)

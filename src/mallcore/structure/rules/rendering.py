@@ -10,7 +10,7 @@ from typing import Any
 from mallcore.structure.rules.nodes import Node
 from mallcore.structure.rules.tree import Tree
 
-_MEMO_BYTES = 64 << 20  # what one tree keeps of its renderings at most; beyond, they are made anew
+_MEMO_BYTES = 64 << 20  # what one tree keeps of its renderings, or one that is larger
 
 
 def tree_json(tree: Tree, start: str, depth: int | None, locale: str | None) -> bytes:
@@ -20,21 +20,29 @@ def tree_json(tree: Tree, start: str, depth: int | None, locale: str | None) -> 
 
 def cached_tree_json(tree: Tree, start: str, depth: int | None, locale: str | None) -> bytes | None:
     """The same bytes if they were made before."""
-    found: bytes | None = tree.memo.get((start, depth, locale))
+    found: bytes | None = _kept(tree).get((start, depth, locale))
     return found
 
 
 def remembered(tree: Tree, key: tuple[Any, ...], make: Callable[[], bytes]) -> bytes:
-    """Bytes derived from a tree, made on first use."""
-    known: bytes | None = tree.memo.get(key)
+    """Bytes derived from a tree, made on first use; when too many are kept, the rest make way for the newest."""
+    kept = _kept(tree)
+    known: bytes | None = kept.get(key)
     if known is not None:
         return known
     made = make()
     spent = tree.memo.get(_MEMO_BYTES, 0) + len(made)
-    if spent <= _MEMO_BYTES:
-        tree.memo[_MEMO_BYTES] = spent
-        tree.memo[key] = made
+    if spent > _MEMO_BYTES:
+        kept.clear()
+        spent = len(made)
+    tree.memo[_MEMO_BYTES] = spent
+    kept[key] = made
     return made
+
+
+def _kept(tree: Tree) -> dict[Any, bytes]:
+    kept: dict[Any, bytes] | None = tree.memo.get(remembered)
+    return tree.memo.setdefault(remembered, {}) if kept is None else kept
 
 
 def _tree_json(tree: Tree, start: str, depth: int | None, locale: str | None) -> bytes:
