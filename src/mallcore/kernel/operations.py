@@ -278,7 +278,8 @@ def _fingerprint(known: Operation, given: BaseModel) -> str:
     for name in sorted(whole):  # a file may be in any encoding, or in none
         found.update(f"\n{name}:{len(given.__dict__[name])}\n".encode() + given.__dict__[name])
     try:
-        text = given.model_dump_json(exclude={"idempotency_key", *whole})
+        # Defaults are left out: a parameter that a later version adds must not make an old request another one.
+        text = given.model_dump_json(exclude={"idempotency_key", *whole}, exclude_defaults=True)
     except ValueError as error:
         raise InvalidInput(field="input", reason=f"it can't be written as JSON ({error})"[:300]) from None
     return hashlib.sha256(found.digest() + text.encode()).hexdigest()
