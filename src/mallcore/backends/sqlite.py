@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable
@@ -16,6 +17,27 @@ from mallcore.kernel.hooks import hookimpl
 from mallcore.kernel.ports import DatabaseBackend
 
 _LOOK_SECONDS = 0.05
+
+
+class _Fork:
+    """SQLite has locks of its own in memory; a child forked while our thread holds one would wait for it for ever."""
+
+    def __init__(self) -> None:
+        self.held = threading.RLock()
+
+    def before(self) -> None:
+        self.held.acquire()
+
+    def in_parent(self) -> None:
+        self.held.release()
+
+    def in_child(self) -> None:
+        self.held = threading.RLock()
+
+
+_fork = _Fork()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_fork.before, after_in_parent=_fork.in_parent, after_in_child=_fork.in_child)
 
 
 class Sqlite:
@@ -89,15 +111,21 @@ class Sqlite:
 
     def listen(self, engine: Engine, heard: Callable[[str | None], None], stop: threading.Event) -> None:
         """Watch the file's change counter, which costs microseconds to read."""
-        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        with _fork.held:
+            connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        try:
             cursor = connection.connection.cursor()
             seen = None
             while not stop.is_set():
-                current = cursor.execute("PRAGMA data_version").fetchone()
-                if current != seen:
-                    seen = current
-                    heard(None)
+                with _fork.held:
+                    current = cursor.execute("PRAGMA data_version").fetchone()
+                    if current != seen:
+                        seen = current
+                        heard(None)
                 stop.wait(_LOOK_SECONDS)
+        finally:
+            with _fork.held:
+                connection.close()
 
 
 def _use_wal(cursor: Any) -> None:
