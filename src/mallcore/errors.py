@@ -7,11 +7,16 @@
     │   ├── InvalidReference
     │   ├── LimitExceeded
     │   ├── MalformedTaxonomy
-    │   └── IdempotencyMismatch
+    │   ├── IdempotencyMismatch
+    │   ├── ContentMismatch, ContentRefused
+    │   ├── RangeNotSatisfiable
+    │   └── WrongOffset
     ├── NotFound                  what the call names is not there
     │   ├── UnknownUnit, UnknownChannel, UnknownNode, UnknownRevision
     │   ├── UnknownDraft, UnknownSchedule, UnknownSnapshot
-    │   ├── UnknownRole, UnknownGrant
+    │   ├── UnknownRole, UnknownGrant, UnknownKey
+    │   ├── UnknownAttachment, UnknownVersion, UnknownLabel, UnknownUpload, UnknownSlot, UnknownStore, UnknownHold
+    │   ├── ObjectMissing
     │   └── UnknownOperation
     ├── Conflict                  right call, wrong moment or state
     │   ├── AlreadyExists
@@ -20,11 +25,15 @@
     │   ├── ChannelRemoved, DraftClosed, ScheduleClosed
     │   ├── EditConflict
     │   ├── NothingToDo
-    │   └── HistoryBroken
+    │   ├── HistoryBroken
+    │   ├── ObjectExists, LabelMoved, UploadClosed, StageFirst, OnHold, InUse, Quarantined, ContentErased
+    │   └── LogBroken
     ├── Denied                    the principal may not
+    │   └── LinkRefused
     ├── Unauthenticated           nobody is asking
     ├── Unavailable               the mall can't answer now
     │   ├── DatabaseBusy, DatabaseReadOnly, DatabaseNotReady, DatabaseTooNew
+    │   ├── StoreUnavailable, StoreFull, StoreDenied
     │   └── RevisionNotReached
     ├── MissingExtra              an optional dependency is not installed
     ├── InvalidSettings
@@ -109,6 +118,30 @@ class IdempotencyMismatch(InvalidInput):
     code = "idempotency-mismatch"
 
 
+class ContentMismatch(InvalidInput):
+    """The {what} of the content is {actual}, but {expected} was announced: nothing was kept; send it again."""
+
+    code = "content-mismatch"
+
+
+class ContentRefused(InvalidInput):
+    """The slot {slot!r} does not take this content: {reason}."""
+
+    code = "content-refused"
+
+
+class RangeNotSatisfiable(InvalidInput):
+    """The content has {size} bytes, and the range {range!r} is not within them."""
+
+    code = "range-not-satisfiable"
+
+
+class WrongOffset(InvalidInput):
+    """The upload is at byte {actual}, not at {given}: ask where it stands, and go on from there."""
+
+    code = "wrong-offset"
+
+
 class NotFound(MallError):
     """There is no such thing here."""
 
@@ -169,6 +202,60 @@ class UnknownGrant(NotFound):
     """There is no grant {grant!r}."""
 
     code = "unknown-grant"
+
+
+class UnknownKey(NotFound):
+    """There is no key {key!r} for {purpose}."""
+
+    code = "unknown-key"
+
+
+class UnknownAttachment(NotFound):
+    """There is no attachment {attachment!r}."""
+
+    code = "unknown-attachment"
+
+
+class UnknownVersion(NotFound):
+    """The attachment {attachment!r} has no version {version!r}: list its versions to see those there are."""
+
+    code = "unknown-version"
+
+
+class UnknownLabel(NotFound):
+    """The attachment {attachment!r} has no label {label!r}."""
+
+    code = "unknown-label"
+
+
+class UnknownUpload(NotFound):
+    """There is no upload {upload!r}: it was never begun, or has expired; begin a new one."""
+
+    code = "unknown-upload"
+
+
+class UnknownSlot(NotFound):
+    """There is no slot {slot!r}: the slots of this mall are {known}."""
+
+    code = "unknown-slot"
+
+
+class UnknownStore(NotFound):
+    """There is no object store {store!r}: the stores of this mall are {known}."""
+
+    code = "unknown-store"
+
+
+class UnknownHold(NotFound):
+    """There is no legal hold {hold!r}."""
+
+    code = "unknown-hold"
+
+
+class ObjectMissing(NotFound):
+    """The object store has nothing under {key!r}."""
+
+    code = "object-missing"
 
 
 class UnknownOperation(NotFound):
@@ -263,10 +350,70 @@ class HistoryBroken(Conflict):
     code = "history-broken"
 
 
+class ObjectExists(Conflict):
+    """The object store has something under {key!r} already: it is never replaced."""
+
+    code = "object-exists"
+
+
+class LabelMoved(Conflict):
+    """The label {label!r} is at version {actual}, not {expected}: read it again, then move it."""
+
+    code = "label-moved"
+
+
+class UploadClosed(Conflict):
+    """The upload {upload!r} is {state}: begin a new one."""
+
+    code = "upload-closed"
+
+
+class StageFirst(Conflict):
+    """Bytes can't be staged while this unit of work is writing: stage them before it, then attach them in it."""
+
+    code = "stage-first"
+
+
+class OnHold(Conflict):
+    """{what!r} is under a legal hold or its retention has not ended: {reason}."""
+
+    code = "on-hold"
+
+
+class InUse(Conflict):
+    """{what!r} is still shown by {by}: it can't be removed."""
+
+    code = "in-use"
+
+
+class Quarantined(Conflict):
+    """{version!r} is not served: {reason}."""
+
+    code = "quarantined"
+
+
+class ContentErased(Conflict):
+    """The content of {version!r} was erased on {at}; its record remains."""
+
+    code = "content-erased"
+
+
+class LogBroken(Conflict):
+    """The audit log does not verify at index {index}: {reason}."""
+
+    code = "log-broken"
+
+
 class Denied(MallError):
     """{principal} may not {permission} here: ask for a role that has this permission."""
 
     code = "denied"
+
+
+class LinkRefused(Denied):
+    """This link is not valid: {reason}."""
+
+    code = "link-refused"
 
 
 class Unauthenticated(MallError):
@@ -303,6 +450,24 @@ class DatabaseTooNew(Unavailable):
     """The database is at schema {found!r}, which this mallcore does not know: upgrade the mallcore package."""
 
     code = "database-too-new"
+
+
+class StoreUnavailable(Unavailable):
+    """The object store {store} can't be reached or failed ({reason}): nothing was changed; try again."""
+
+    code = "store-unavailable"
+
+
+class StoreFull(StoreUnavailable):
+    """The object store {store} is full: nothing was kept; free space, then try again."""
+
+    code = "store-full"
+
+
+class StoreDenied(Unavailable):
+    """The object store {store} refuses our credentials ({reason}): check them and their permissions."""
+
+    code = "store-denied"
 
 
 class RevisionNotReached(Unavailable):

@@ -7,8 +7,8 @@ import os
 import re
 import tempfile
 import weakref
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any
 
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
 from sqlalchemy.orm import Session, scoped_session
 
 from mallcore import access, audit, migrations, structure
@@ -26,6 +26,9 @@ from mallcore.kernel.bus import Follower
 from mallcore.kernel.context import Context, Principal, Services
 from mallcore.kernel.events import AccessDenied
 from mallcore.kernel.hooks import KernelHooks, manager
+from mallcore.kernel.keys import TOPIC as KEYS
+from mallcore.kernel.keys import Keyring, Sealer
+from mallcore.kernel.objects import MAIN, ObjectStore, Stores
 from mallcore.kernel.operations import Catalogue, forget_old_keys
 from mallcore.kernel.ports import DatabaseBackend, Policy
 from mallcore.kernel.sessions import EngineSessions
@@ -36,7 +39,7 @@ from mallcore.settings import MallSettings
 log = logging.getLogger("mallcore")
 # What keeps a schedule waiting: the database, or a draft that was changed at the very moment.
 _PASSING = {"database-busy", "database-read-only", "stale-revision", "unavailable"}
-_BUILT_IN = ("postgres", "sqlite")
+_BUILT_IN = ("postgres", "sqlite", "fsspec", "azure", "s3", "memory", "local")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,100}")
 
 
@@ -49,11 +52,14 @@ class Mall:
         settings: MallSettings,
         *,
         owns_engine: bool = False,
+        folder: Path | None = None,
+        stores: Mapping[str, ObjectStore] | None = None,
         plugins: Iterable[object] = (),
         policy: Policy | None = None,
         clock: Callable[[], datetime] | None = None,
     ) -> None:
         self.settings = settings
+        self.folder = folder or Path()
         self.engine = engine
         self._owns_engine = owns_engine
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
@@ -67,7 +73,10 @@ class Mall:
             lambda heard, stop: self.backend.listen(engine, heard, stop), settings.poll_seconds, settings.follow
         )
         self.catalogue = Catalogue.of(structure, access, audit)
-        self.services = self._wired(policy, clock or (lambda: datetime.now(UTC)))
+        clock = clock or (lambda: datetime.now(UTC))
+        self.stores = self._object_stores(stores or {})
+        self.keys = Keyring(engine.connect, lambda: self.follower.running, _sealer(settings), clock)
+        self.services = self._wired(policy, clock)
         _malls.add(self)
 
     def _backend(self) -> DatabaseBackend:
@@ -79,6 +88,23 @@ class Mall:
         backend: DatabaseBackend = found
         return backend
 
+    def _object_stores(self, given: Mapping[str, ObjectStore]) -> Stores:
+        """The stores of the settings, and those a host hands over, which count first."""
+        urls = {MAIN: self.settings.objects, **self.settings.stores}
+        opened = {
+            name: self._object_store(name, url.get_secret_value()) for name, url in urls.items() if name not in given
+        }
+        return Stores(
+            {**opened, **given}, self._object_store("checkpoints", self.settings.checkpoints.get_secret_value())
+        )
+
+    def _object_store(self, name: str, url: str) -> ObjectStore:
+        found: ObjectStore | None = self.plugins.hook.object_store_backend(url=url, folder=self.folder)
+        if found is None:
+            reason = f"no plug-in serves {url.partition(':')[0][:40]!r} object stores"
+            raise InvalidSettings(setting="objects" if name == MAIN else name, reason=reason)
+        return found
+
     def _wired(self, policy: Policy | None, clock: Callable[[], datetime]) -> Services:
         source = EngineSessions(self.engine, self.backend, self.settings.busy_seconds)
         grants = access.Grants(self.engine.connect, lambda: self.follower.running)
@@ -88,11 +114,14 @@ class Mall:
             structure.Trees: trees,
             structure.Beginning: structure.Beginning(self.begin),
             access.Places: structure.Places(),
+            Stores: self.stores,
+            Keyring: self.keys,
         }
         self.follower.subscribe(
             structure.TOPIC, lambda what: self._follow(structure.heard, what), lambda: self._follow(structure.look)
         )
         self.follower.subscribe(access.TOPIC, lambda _: grants.forget(), lambda: self._follow(access.look))
+        self.follower.subscribe(KEYS, lambda _: self.keys.forget(), self.keys.forget)
         return Services(source, policy or grants, self.plugins.hook, ports, clock)
 
     def _follow(self, step: Callable[..., None], *arguments: str) -> None:
@@ -104,7 +133,8 @@ class Mall:
         cls,
         database: str | Engine | None = None,
         *,
-        objects: str | None = None,
+        objects: str | ObjectStore | None = None,
+        stores: Mapping[str, str | ObjectStore] | None = None,
         folder: str | Path | None = None,
         plugins: Iterable[object] = (),
         policy: Policy | None = None,
@@ -115,7 +145,8 @@ class Mall:
 
         ``database`` is a SQLAlchemy URL or a host's own engine, which is used as it is and never closed; ``sqlite://``
         is a mall that is gone when it is closed. What is not given comes from the environment (``MALLCORE_*``), then
-        from ``mall.toml`` in ``folder``. Raises `InvalidSettings`, `DatabaseNotReady`, `DatabaseTooNew`,
+        from ``mall.toml`` in ``folder``. ``objects`` is where attachments are kept (a URL, or a store of the host's own),
+        ``stores`` are further ones by name. Raises `InvalidSettings`, `DatabaseNotReady`, `DatabaseTooNew`,
         `DatabaseReadOnly`.
 
         >>> from mallcore import Mall, Principal, structure
@@ -124,12 +155,17 @@ class Mall:
         'books'
         """
         url = database if isinstance(database, str) else None
+        asked = {**({} if objects is None else {MAIN: objects}), **(stores or {})}
+        urls = {name: one for name, one in asked.items() if isinstance(one, str)}
+        if isinstance(objects, str):
+            settings["objects"] = urls.pop(MAIN)
         found = MallSettings.load(
-            Path(folder) if folder is not None else None, database=url, objects=objects, **settings
+            Path(folder) if folder is not None else None, database=url, stores=urls or None, **settings
         )
-        more: dict[str, Any] = {"plugins": plugins, "policy": policy, "clock": clock}
+        handed = {name: one for name, one in asked.items() if not isinstance(one, str)}
+        more: dict[str, Any] = {"plugins": plugins, "policy": policy, "clock": clock, "stores": handed}
         if isinstance(database, Engine):
-            mall = cls(database, found, **more)
+            mall = cls(database, found, folder=Path(folder) if folder is not None else None, **more)
         else:
             mall = _opened(cls, found, Path(folder) if folder is not None else Path(), more)
         try:
@@ -147,8 +183,19 @@ class Mall:
             if automatic and not migrations.check(self.engine):
                 self.upgrade()
             migrations.require(self.engine)
+            self._provide_keys()
         except DBAPIError as error:
             raise self.backend.translate(error) or error from error
+
+    def _provide_keys(self) -> None:
+        """Every mall has keys from the start; a database that can't be written keeps those it has."""
+        with self.engine.connect() as connection:
+            if not self.keys.missing(connection):
+                return
+        writing = self.engine.connect().execution_options(**self.backend.write_options)
+        with writing as connection, suppress(IntegrityError), connection.begin():  # another process may be faster
+            self.keys.provide(connection)
+        self.keys.forget()
 
     def upgrade(self) -> int:
         """Bring the database's schema to this version; returns the version it had (0: there was no mall)."""
@@ -260,6 +307,7 @@ class Mall:
             self._scheduler.stop()
             self._scheduler = None
         self.follower.stop()
+        self.stores.close()
         if self._owns_engine:
             self.engine.dispose()
         if self._scratch is not None:
@@ -346,6 +394,7 @@ def _opened(cls: type[Mall], settings: MallSettings, folder: Path, more: dict[st
         if url.database in (None, "", ":memory:"):
             scratch = tempfile.TemporaryDirectory(prefix="mallcore-")
             url = url.set(database=str(Path(scratch.name) / "mall.db"))
+            folder = Path(scratch.name)  # a scratch mall leaves nothing behind: its objects lie there too
         elif not url.database.startswith("file:"):
             url = url.set(database=str(folder / url.database))
     try:
@@ -357,7 +406,7 @@ def _opened(cls: type[Mall], settings: MallSettings, folder: Path, more: dict[st
     except ModuleNotFoundError as error:
         raise MissingExtra(what=f"The database {url.drivername!r}", extra="postgres") from error
     try:
-        mall = cls(engine, settings, owns_engine=True, **more)
+        mall = cls(engine, settings, owns_engine=True, folder=folder, **more)
     except BaseException:  # a plug-in that is refused, say
         engine.dispose()
         if scratch is not None:
@@ -365,6 +414,11 @@ def _opened(cls: type[Mall], settings: MallSettings, folder: Path, more: dict[st
         raise
     mall._scratch = scratch
     return mall
+
+
+def _sealer(settings: MallSettings) -> Sealer:
+    secrets = (None if one is None else one.get_secret_value() for one in (settings.secret, settings.old_secret))
+    return Sealer(*secrets)
 
 
 def _plugin(plugin: object) -> object:

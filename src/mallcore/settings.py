@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_serializer
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_serializer, field_validator
 
 from mallcore.errors import InvalidSettings
 
@@ -23,6 +24,17 @@ class MallSettings(BaseModel):
 
     database: SecretStr = Field(SecretStr("sqlite:///mall.db"), description="SQLAlchemy URL of the control database.")
     objects: SecretStr = Field(SecretStr("file:objects"), description="URL of the object store.")
+    stores: dict[str, SecretStr] = Field(
+        default_factory=dict, description="URLs of further object stores, by name; `objects` is the store `main`."
+    )
+    checkpoints: SecretStr = Field(
+        SecretStr("file:checkpoints"),
+        description="URL of the object store that keeps the audit log's signed checkpoints: not the one of `objects`.",
+    )
+    secret: SecretStr | None = Field(
+        None, min_length=16, description="Seals the keys in the database; without it they stand there as they are."
+    )
+    old_secret: SecretStr | None = Field(None, description="The secret before this one: keys it sealed can be opened.")
     migrate: Literal["auto", "always", "never"] = Field(
         "auto", description="Bring the schema up to date on opening: `auto` does so for SQLite only."
     )
@@ -36,9 +48,15 @@ class MallSettings(BaseModel):
     idempotency_days: int = Field(7, ge=1, le=3650, description="How long idempotency keys are kept.")
     pool_size: int = Field(10, ge=1, le=1000, description="Database connections kept open.")
 
-    @field_serializer("database", "objects")
-    def _hidden(self, value: SecretStr) -> str:
-        return str(value)
+    @field_serializer("database", "objects", "stores", "checkpoints", "secret", "old_secret")
+    def _hidden(self, value: SecretStr | dict[str, SecretStr] | None) -> Any:
+        return {name: str(one) for name, one in value.items()} if isinstance(value, dict) else value and str(value)
+
+    @field_validator("stores", mode="before")
+    @classmethod
+    def _from_text(cls, value: Any) -> Any:
+        """The environment has only text: there it is a JSON object."""
+        return json.loads(value) if isinstance(value, str) else value
 
     @classmethod
     def load(

@@ -6,6 +6,7 @@ Hooks are synchronous. ``event_recorded`` runs inside the transaction, ``event_c
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -13,6 +14,7 @@ from sqlalchemy import Engine
 
 from mallcore.errors import InvalidSettings
 from mallcore.kernel.events import Event
+from mallcore.kernel.objects import ObjectStore
 from mallcore.kernel.ports import DatabaseBackend
 
 if TYPE_CHECKING:
@@ -28,6 +30,13 @@ class KernelHooks:
     @hookspec(firstresult=True)
     def database_backend(self, engine: Engine, busy_seconds: float) -> DatabaseBackend | None:
         """Provide: what the mall needs to know of the engine's database, or nothing if it is another's."""
+
+    @hookspec(firstresult=True)
+    def object_store_backend(self, url: str, folder: Path) -> ObjectStore | None:
+        """Provide: the object store behind a URL, or nothing if its scheme is another's.
+
+        Relative paths are meant from ``folder``. Nothing is opened yet: a store connects when it is first asked.
+        """
 
     @hookspec
     def event_recorded(self, ctx: Context, event: Event) -> None:

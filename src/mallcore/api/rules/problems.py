@@ -16,8 +16,11 @@ INTERNAL = "Something went wrong inside the mall. It was logged under the reques
 STATUSES: dict[type[MallError], int] = {
     errors.InvalidInput: 422,
     errors.NotFound: 404,
+    errors.RangeNotSatisfiable: 416,
+    errors.WrongOffset: 409,
     errors.Conflict: 409,
     errors.ChannelRemoved: 410,
+    errors.ContentErased: 410,
     errors.Denied: 403,
     errors.Unauthenticated: 401,
     errors.Unavailable: 503,

@@ -1,0 +1,1 @@
+"""Pure rules of attachments: no database, no clock, no store."""

@@ -1,0 +1,117 @@
+"""Objects in a dict of this process: for tests, and for a mall that is gone when it is closed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from hashlib import sha256 as sha256_of
+from io import BytesIO
+from pathlib import Path
+from threading import Lock
+from typing import BinaryIO, ClassVar, NamedTuple
+
+from mallcore.errors import ContentMismatch, ObjectExists, ObjectMissing, StoreDenied
+from mallcore.kernel.hooks import hookimpl
+from mallcore.kernel.objects import Capabilities, ObjectStore, Signed, Stat
+
+
+class _Kept(NamedTuple):
+    content: bytes
+    digest: str
+    at: datetime
+
+
+class MemoryStore:
+    """An `ObjectStore` in a dict of its own; another instance is another store."""
+
+    scheme: ClassVar[str] = "memory"
+    capabilities = Capabilities(exclusive=True, checksum=True, ranges=True)
+
+    def __init__(self) -> None:
+        self._objects: dict[str, _Kept] = {}
+        self._lock = Lock()
+
+    @property
+    def url(self) -> str:
+        """``memory://``: there is nothing more to say."""
+        return "memory://"
+
+    def put_new(
+        self,
+        key: str,
+        content: BinaryIO,
+        *,
+        size: int | None = None,
+        sha256: str | None = None,
+        content_type: str | None = None,
+        cache_control: str | None = None,
+        retain_until: datetime | None = None,
+    ) -> Stat:
+        """Keep the content under a free key."""
+        whole = content.read()
+        digest = sha256_of(whole).hexdigest()
+        for what, expected, actual in (("size", size, len(whole)), ("SHA-256", sha256, digest)):
+            if expected is not None and expected != actual:
+                raise ContentMismatch(what=what, expected=expected, actual=actual)
+        with self._lock:
+            if key in self._objects:
+                raise ObjectExists(key=key)
+            self._objects[key] = _Kept(whole, digest, datetime.now(UTC))
+        return self.stat(key)
+
+    def open(self, key: str, start: int = 0, end: int | None = None) -> BinaryIO:
+        """The bytes of a range."""
+        return BytesIO(self._kept(key).content[start:end])
+
+    def stat(self, key: str) -> Stat:
+        """What is known of the object."""
+        kept = self._kept(key)
+        return Stat(key, len(kept.content), etag=kept.digest, sha256=kept.digest, modified=kept.at)
+
+    def delete(self, key: str) -> None:
+        """Forget the object."""
+        with self._lock:
+            self._objects.pop(key, None)
+
+    def iter(self, prefix: str = "") -> Iterator[Stat]:
+        """All objects below a prefix."""
+        with self._lock:
+            keys = sorted(key for key in self._objects if key.startswith(prefix))
+        yield from (self.stat(key) for key in keys if key in self._objects)
+
+    def sign_get(
+        self,
+        key: str,
+        *,
+        seconds: int,
+        disposition: str | None = None,
+        content_type: str | None = None,
+        query: Mapping[str, str] | None = None,
+    ) -> Signed:
+        """Nobody else can reach this memory."""
+        raise StoreDenied(store=self.url, reason="it has no URLs")
+
+    def sign_put(
+        self, key: str, *, seconds: int, size: int, sha256: str | None = None, content_type: str | None = None
+    ) -> Signed:
+        """Nobody else can reach this memory."""
+        raise StoreDenied(store=self.url, reason="it has no URLs")
+
+    def sign_post(self, key: str, *, seconds: int, max_size: int, content_type: str | None = None) -> Signed:
+        """Nobody else can reach this memory."""
+        raise StoreDenied(store=self.url, reason="it has no URLs")
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+    def _kept(self, key: str) -> _Kept:
+        try:
+            return self._objects[key]
+        except KeyError:
+            raise ObjectMissing(key=key) from None
+
+
+@hookimpl
+def object_store_backend(url: str, folder: Path) -> ObjectStore | None:
+    """Serve ``memory://``."""
+    return MemoryStore() if url.partition(":")[0] == "memory" else None
