@@ -20,7 +20,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
 from sqlalchemy.orm import Session, scoped_session
 
-from mallcore import access, audit, migrations, structure
+from mallcore import access, attachments, audit, migrations, structure
 from mallcore.errors import InvalidSettings, MallError, MissingExtra, ScheduleClosed
 from mallcore.kernel.bus import Follower
 from mallcore.kernel.context import Context, Principal, Services
@@ -72,7 +72,7 @@ class Mall:
         self.follower = Follower(
             lambda heard, stop: self.backend.listen(engine, heard, stop), settings.poll_seconds, settings.follow
         )
-        self.catalogue = Catalogue.of(structure, access, audit)
+        self.catalogue = Catalogue.of(structure, attachments, access, audit)
         clock = clock or (lambda: datetime.now(UTC))
         self.stores = self._object_stores(stores or {})
         self.keys = Keyring(engine.connect, lambda: self.follower.running, _sealer(settings), clock)
@@ -145,8 +145,8 @@ class Mall:
 
         ``database`` is a SQLAlchemy URL or a host's own engine, which is used as it is and never closed; ``sqlite://``
         is a mall that is gone when it is closed. What is not given comes from the environment (``MALLCORE_*``), then
-        from ``mall.toml`` in ``folder``. ``objects`` is where attachments are kept (a URL, or a store of the host's own),
-        ``stores`` are further ones by name. Raises `InvalidSettings`, `DatabaseNotReady`, `DatabaseTooNew`,
+        from ``mall.toml`` in ``folder``. ``objects`` is where attachments are kept: a URL, or a store of the
+        host's own; ``stores`` are further ones by name. Raises `InvalidSettings`, `DatabaseNotReady`, `DatabaseTooNew`,
         `DatabaseReadOnly`.
 
         >>> from mallcore import Mall, Principal, structure

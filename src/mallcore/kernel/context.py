@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar, cast
 
 import pluggy
 from sqlalchemy import Connection, CursorResult, Executable
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from mallcore.errors import Denied, Unauthenticated
+from mallcore.errors import Denied, StageFirst, Unauthenticated
 from mallcore.kernel.events import AccessDenied, Event
 from mallcore.kernel.ids import new_id
 from mallcore.kernel.ports import EVERYWHERE, MALL, DatabaseBackend, Policy, Reach, SessionSource, Subject
-from mallcore.kernel.work import Work
+from mallcore.kernel.work import OwnWork, Work
 
 log = logging.getLogger("mallcore")
 Port = TypeVar("Port")
@@ -129,6 +131,32 @@ class Context:
     def now(self) -> datetime:
         """The time, aware and in UTC."""
         return self.services.clock()
+
+    @contextmanager
+    def apart(self) -> Iterator[Context]:
+        """A unit of work of its own for the same caller, committed at the end of the block whatever becomes of this one.
+
+        For what must outlive a rollback: an intent, a decision on record. Where only one transaction can write at a
+        time, and this one does, it would wait for itself: `StageFirst`.
+        """
+        if self.backend.serial_writes and self.work.writing:
+            raise StageFirst()
+        work = OwnWork(self.services.source)
+        other = Context(self.services, self.principal, work, self.request_id)
+        other.operation = self.operation
+        other.commanding = True
+        try:
+            yield other
+            work.commit()
+        except BaseException as error:
+            work.rollback()
+            translated = self._translated(error)
+            if translated is None:
+                raise
+            raise translated from error
+
+    def _translated(self, error: BaseException) -> Exception | None:
+        return self.backend.translate(error) if isinstance(error, DBAPIError) else None
 
     def record(self, event: Event) -> None:
         """Tell listeners in this transaction now, and everybody after the outermost commit."""

@@ -29,6 +29,7 @@ from mallcore.kernel.tables import idempotency
 P = ParamSpec("P")
 T = TypeVar("T")
 Resolver = Callable[[Context, Mapping[str, Any]], Subject | Iterable[Subject]]
+Before = Callable[[Context, Mapping[str, Any]], Mapping[str, Any]]
 _NAMING = ("unit", "channel", "node", "draft", "schedule", "snapshot", "role", "grant")
 Kind = Literal["query", "command", "stream"]
 
@@ -68,6 +69,7 @@ class Operation:
     errors: tuple[type[MallError], ...]
     rest: Rest | None
     output_type: Any = None
+    before: Before | None = None
 
     @functools.cached_property
     def hints(self) -> dict[str, Any]:
@@ -143,15 +145,17 @@ def operation(
     rest: Rest | None = None,
     name: str | None = None,
     output: Any = None,
+    before: Before | None = None,
 ) -> Callable[[Callable[Concatenate[Context, P], T]], Callable[Concatenate[Context, P], T]]:
     """Make a function an operation: it then checks its input and its caller before it runs.
 
     ``permission`` is what the caller needs (``None``: open to everybody, on purpose); ``subject`` tells, from the
-    Context and the checked arguments, what the call is about. A ``command`` writes; a ``query`` does not.
+    Context and the checked arguments, what the call is about. A ``command`` writes; a ``query`` does not. What
+    ``before`` returns takes the place of arguments: it is called before the command begins to write, to move bytes.
     """
 
     def decorate(function: Callable[Concatenate[Context, P], T]) -> Callable[Concatenate[Context, P], T]:
-        known = Operation(name or _name(function), kind, function, permission, subject, errors, rest, output)
+        known = Operation(name or _name(function), kind, function, permission, subject, errors, rest, output, before)
 
         @functools.wraps(function)
         def call(ctx: Context, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -213,6 +217,8 @@ def _asked(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _command(known: Operation, ctx: Context, given: BaseModel) -> Any:
+    if known.before is not None:
+        given = given.model_copy(update=dict(known.before(ctx, given.__dict__)))
     outer, ctx.commanding = ctx.commanding, True
     before, ctx.work.dirty = (
         ctx.work.dirty,
@@ -274,9 +280,11 @@ def _replay(known: Operation, ctx: Context, key: str, fingerprint: str) -> Any:
 
 def _fingerprint(known: Operation, given: BaseModel) -> str:
     found = hashlib.sha256(known.name.encode())
-    whole = {name for name, value in given.__dict__.items() if isinstance(value, bytes)}
-    for name in sorted(whole):  # a file may be in any encoding, or in none
-        found.update(f"\n{name}:{len(given.__dict__[name])}\n".encode() + given.__dict__[name])
+    whole = {name for name, value in given.__dict__.items() if isinstance(value, bytes) or hasattr(value, "digest")}
+    for name in sorted(whole):  # a file may be in any encoding, or in none; one that is staged is known by its digest
+        value = given.__dict__[name]
+        content = value if isinstance(value, bytes) else value.digest.encode()
+        found.update(f"\n{name}:{len(content)}\n".encode() + content)
     try:
         # Defaults are left out: a parameter that a later version adds must not make an old request another one.
         text = given.model_dump_json(exclude={"idempotency_key", *whole}, exclude_defaults=True)

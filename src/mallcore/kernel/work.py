@@ -53,6 +53,11 @@ class Work(ABC):
     def begun(self) -> bool:
         """Whether a transaction is under way: what it reads may be older than what is committed."""
 
+    @property
+    def writing(self) -> bool:
+        """Whether this unit of work has begun to write: where only one can, nobody else may until it ends."""
+        return False
+
     @abstractmethod
     def commit(self) -> None:
         """Keep what was done; a spoiled unit of work is rolled back and raises."""
@@ -127,6 +132,10 @@ class OwnWork(Work):
     def begun(self) -> bool:
         return self._session is not None and self._session.in_transaction()
 
+    @property
+    def writing(self) -> bool:
+        return self._release is not None
+
     def commit(self) -> None:
         try:
             self.refuse_if_spoiled()
@@ -176,6 +185,10 @@ class JoinedWork(Work):
     @property
     def begun(self) -> bool:
         return self._session.in_transaction()
+
+    @property
+    def writing(self) -> bool:
+        return self._savepoint is not None
 
     def commit(self) -> None:
         try:
