@@ -9,37 +9,36 @@ import tempfile
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
-from importlib.metadata import entry_points
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from sqlalchemy import Engine, create_engine
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session, scoped_session
 
 from mallcore import access, attachments, audit, migrations, structure
-from mallcore.errors import InvalidSettings, MallError, MissingExtra, ScheduleClosed
+from mallcore.errors import InvalidSettings, MallError, ScheduleClosed
 from mallcore.kernel.bus import Follower
 from mallcore.kernel.context import Context, Principal, Services
 from mallcore.kernel.events import AccessDenied
 from mallcore.kernel.hooks import KernelHooks, manager
 from mallcore.kernel.keys import TOPIC as KEYS
-from mallcore.kernel.keys import Keyring, Sealer
-from mallcore.kernel.objects import MAIN, ObjectStore, Stores
+from mallcore.kernel.keys import Keyring
+from mallcore.kernel.objects import ObjectStore, Stores
 from mallcore.kernel.operations import Catalogue, forget_old_keys
 from mallcore.kernel.ports import DatabaseBackend, Policy
 from mallcore.kernel.sessions import EngineSessions
 from mallcore.kernel.ticking import Ticker
 from mallcore.kernel.work import JoinedWork, MemoryWork, OwnWork, Work
+from mallcore.opening import BUILT_IN, Given, engine_of, handed_over, plugin_of, sealer_of, settings_of, stores_of
 from mallcore.settings import MallSettings
 
 log = logging.getLogger("mallcore")
 # What keeps a schedule waiting: the database, or a draft that was changed at the very moment.
 _PASSING = {"database-busy", "database-read-only", "stale-revision", "unavailable"}
-_BUILT_IN = ("postgres", "sqlite", "fsspec", "azure", "s3", "memory", "local")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,100}")
 
 
@@ -47,25 +46,17 @@ class Mall:
     """One mall in one process. Make it with `open`, use it through `begin`, end it with `close`."""
 
     def __init__(
-        self,
-        engine: Engine,
-        settings: MallSettings,
-        *,
-        owns_engine: bool = False,
-        folder: Path | None = None,
-        stores: Mapping[str, ObjectStore] | None = None,
-        plugins: Iterable[object] = (),
-        policy: Policy | None = None,
-        clock: Callable[[], datetime] | None = None,
+        self, engine: Engine, settings: MallSettings, given: Given | None = None, *, owns_engine: bool = False
     ) -> None:
+        given = given or Given()
         self.settings = settings
-        self.folder = folder or Path()
         self.engine = engine
         self._owns_engine = owns_engine
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self._scheduler: Ticker | None = None
         self._kept_house: datetime | None = None
-        self.plugins = manager([KernelHooks], [audit.Trail(), *map(_plugin, (*_BUILT_IN, *plugins))])
+        own = [audit.Trail(), attachments.Pins(), *map(plugin_of, (*BUILT_IN, *given.plugins))]
+        self.plugins = manager([KernelHooks, structure.StructureHooks], own)
         self.backend = self._backend()
         if owns_engine:
             self.backend.prepare(engine)
@@ -73,10 +64,8 @@ class Mall:
             lambda heard, stop: self.backend.listen(engine, heard, stop), settings.poll_seconds, settings.follow
         )
         self.catalogue = Catalogue.of(structure, attachments, access, audit)
-        clock = clock or (lambda: datetime.now(UTC))
-        self.stores = self._object_stores(stores or {})
-        self.keys = Keyring(engine.connect, lambda: self.follower.running, _sealer(settings), clock)
-        self.services = self._wired(policy, clock)
+        self.stores = stores_of(settings, given, self.plugins.hook, given.folder or Path())
+        self.services = self._wired(given, given.clock or (lambda: datetime.now(UTC)))
         _malls.add(self)
 
     def _backend(self) -> DatabaseBackend:
@@ -88,32 +77,19 @@ class Mall:
         backend: DatabaseBackend = found
         return backend
 
-    def _object_stores(self, given: Mapping[str, ObjectStore]) -> Stores:
-        """The stores of the settings, and those a host hands over, which count first."""
-        urls = {MAIN: self.settings.objects, **self.settings.stores}
-        opened = {
-            name: self._object_store(name, url.get_secret_value()) for name, url in urls.items() if name not in given
-        }
-        return Stores(
-            {**opened, **given}, self._object_store("checkpoints", self.settings.checkpoints.get_secret_value())
-        )
-
-    def _object_store(self, name: str, url: str) -> ObjectStore:
-        found: ObjectStore | None = self.plugins.hook.object_store_backend(url=url, folder=self.folder)
-        if found is None:
-            reason = f"no plug-in serves {url.partition(':')[0][:40]!r} object stores"
-            raise InvalidSettings(setting="objects" if name == MAIN else name, reason=reason)
-        return found
-
-    def _wired(self, policy: Policy | None, clock: Callable[[], datetime]) -> Services:
+    def _wired(self, given: Given, clock: Callable[[], datetime]) -> Services:
+        self.keys = Keyring(self.engine.connect, lambda: self.follower.running, sealer_of(self.settings), clock)
         source = EngineSessions(self.engine, self.backend, self.settings.busy_seconds)
         grants = access.Grants(self.engine.connect, lambda: self.follower.running)
-        trees = structure.Trees(self.follower)
+        trees, places = structure.Trees(self.follower), structure.Places()
         ports: dict[type, Any] = {
             Catalogue: self.catalogue,
             structure.Trees: trees,
             structure.Beginning: structure.Beginning(self.begin),
-            access.Places: structure.Places(),
+            access.Places: places,
+            attachments.Owners: places,
+            attachments.Moments: places,
+            attachments.Slots: attachments.Slots(given.slots),
             Stores: self.stores,
             Keyring: self.keys,
         }
@@ -122,7 +98,7 @@ class Mall:
         )
         self.follower.subscribe(access.TOPIC, lambda _: grants.forget(), lambda: self._follow(access.look))
         self.follower.subscribe(KEYS, lambda _: self.keys.forget(), self.keys.forget)
-        return Services(source, policy or grants, self.plugins.hook, ports, clock)
+        return Services(source, given.policy or grants, self.plugins.hook, ports, clock)
 
     def _follow(self, step: Callable[..., None], *arguments: str) -> None:
         with self.begin(Principal.system("follower")) as ctx:
@@ -136,6 +112,7 @@ class Mall:
         objects: str | ObjectStore | None = None,
         stores: Mapping[str, str | ObjectStore] | None = None,
         folder: str | Path | None = None,
+        slots: Iterable[attachments.Slot] = (),
         plugins: Iterable[object] = (),
         policy: Policy | None = None,
         clock: Callable[[], datetime] | None = None,
@@ -145,29 +122,26 @@ class Mall:
 
         ``database`` is a SQLAlchemy URL or a host's own engine, which is used as it is and never closed; ``sqlite://``
         is a mall that is gone when it is closed. What is not given comes from the environment (``MALLCORE_*``), then
-        from ``mall.toml`` in ``folder``. ``objects`` is where attachments are kept: a URL, or a store of the
-        host's own; ``stores`` are further ones by name. Raises `InvalidSettings`, `DatabaseNotReady`, `DatabaseTooNew`,
-        `DatabaseReadOnly`.
+        from ``mall.toml`` in ``folder``. ``objects`` is where attachments are kept: a URL, or a store of the host's
+        own; ``stores`` are further ones by name; ``slots`` are policies for what is uploaded. Raises
+        `InvalidSettings`, `DatabaseNotReady`, `DatabaseTooNew`, `DatabaseReadOnly`.
 
         >>> from mallcore import Mall, Principal, structure
         >>> with Mall.open("sqlite://") as mall, mall.begin(Principal.system()) as ctx:
         ...     structure.create_channel(ctx, slug="books", name="Books").slug
         'books'
         """
-        url = database if isinstance(database, str) else None
-        asked = {**({} if objects is None else {MAIN: objects}), **(stores or {})}
-        urls = {name: one for name, one in asked.items() if isinstance(one, str)}
-        if isinstance(objects, str):
-            settings["objects"] = urls.pop(MAIN)
-        found = MallSettings.load(
-            Path(folder) if folder is not None else None, database=url, stores=urls or None, **settings
+        where = Path(folder) if folder is not None else None
+        found = settings_of(database, where, objects, stores or {}, settings)
+        given = Given(
+            folder=where,
+            stores=handed_over(objects, stores or {}),
+            slots=slots,
+            plugins=plugins,
+            policy=policy,
+            clock=clock,
         )
-        handed = {name: one for name, one in asked.items() if not isinstance(one, str)}
-        more: dict[str, Any] = {"plugins": plugins, "policy": policy, "clock": clock, "stores": handed}
-        if isinstance(database, Engine):
-            mall = cls(database, found, folder=Path(folder) if folder is not None else None, **more)
-        else:
-            mall = _opened(cls, found, Path(folder) if folder is not None else Path(), more)
+        mall = cls(database, found, given) if isinstance(database, Engine) else _opened(cls, found, given)
         try:
             mall._prepare()
         except BaseException:
@@ -381,32 +355,13 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-def _opened(cls: type[Mall], settings: MallSettings, folder: Path, more: dict[str, Any]) -> Mall:
-    """A mall on an engine of our own; ``sqlite://`` gets a temporary file, relative files lie in ``folder``."""
-    scratch = None
+def _opened(cls: type[Mall], settings: MallSettings, given: Given) -> Mall:
+    """A mall on an engine of our own. A scratch mall leaves nothing behind: its objects lie in its folder too."""
+    engine, scratch = engine_of(settings, given.folder or Path())
     try:
-        url = make_url(settings.database.get_secret_value())
-    except (ArgumentError, ValueError):  # a port that is no number, say
-        raise InvalidSettings(setting="database", reason="it is no SQLAlchemy URL such as sqlite:///mall.db") from None
-    if url.drivername == "postgresql":
-        url = url.set(drivername="postgresql+psycopg")
-    if url.get_backend_name() == "sqlite":
-        if url.database in (None, "", ":memory:"):
-            scratch = tempfile.TemporaryDirectory(prefix="mallcore-")
-            url = url.set(database=str(Path(scratch.name) / "mall.db"))
-            folder = Path(scratch.name)  # a scratch mall leaves nothing behind: its objects lie there too
-        elif not url.database.startswith("file:"):
-            url = url.set(database=str(folder / url.database))
-    try:
-        engine = create_engine(
-            url, pool_size=settings.pool_size, max_overflow=settings.pool_size * 2, pool_pre_ping=False
-        )
-    except NoSuchModuleError:
-        raise InvalidSettings(setting="database", reason=f"SQLAlchemy knows no {url.drivername!r}") from None
-    except ModuleNotFoundError as error:
-        raise MissingExtra(what=f"The database {url.drivername!r}", extra="postgres") from error
-    try:
-        mall = cls(engine, settings, owns_engine=True, folder=folder, **more)
+        if scratch is not None:
+            given = replace(given, folder=Path(scratch.name))
+        mall = cls(engine, settings, given, owns_engine=True)
     except BaseException:  # a plug-in that is refused, say
         engine.dispose()
         if scratch is not None:
@@ -414,17 +369,3 @@ def _opened(cls: type[Mall], settings: MallSettings, folder: Path, more: dict[st
         raise
     mall._scratch = scratch
     return mall
-
-
-def _sealer(settings: MallSettings) -> Sealer:
-    secrets = (None if one is None else one.get_secret_value() for one in (settings.secret, settings.old_secret))
-    return Sealer(*secrets)
-
-
-def _plugin(plugin: object) -> object:
-    """A plug-in given as itself, or by its name among the installed entry points."""
-    if not isinstance(plugin, str):
-        return plugin
-    for entry in entry_points(group="mallcore", name=plugin):
-        return entry.load()
-    raise InvalidSettings(setting="plugins", reason=f"no plug-in named {plugin!r} is installed")

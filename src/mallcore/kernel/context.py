@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar, cast
 
 import pluggy
-from sqlalchemy import Connection, CursorResult, Executable
+from sqlalchemy import Connection, CursorResult, Executable, Insert, Table
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -114,6 +115,16 @@ class Context:
             self.work.dirty = True
         return connection.execute(statement, parameters)
 
+    def add_new(self, table: Table, row: dict[str, Any]) -> bool:
+        """Insert the row unless one with its key is there; returns whether it was.
+
+        Waits for another transaction that is inserting the same key.
+        """
+        dialect: Any = postgresql if self.backend.name == "postgres" else sqlite
+        statement: Insert = dialect.insert(table).values(row).on_conflict_do_nothing()
+        # psycopg forgets an INSERT's row count when the cursor is closed
+        return self.execute(statement.execution_options(preserve_rowcount=True)).rowcount == 1
+
     @property
     def backend(self) -> DatabaseBackend:
         """What differs between database engines."""
@@ -134,7 +145,7 @@ class Context:
 
     @contextmanager
     def apart(self) -> Iterator[Context]:
-        """A unit of work of its own for the same caller, committed at the end of the block whatever becomes of this one.
+        """A unit of work of its own for the same caller, committed at the end of the block whatever becomes of this.
 
         For what must outlive a rollback: an intent, a decision on record. Where only one transaction can write at a
         time, and this one does, it would wait for itself: `StageFirst`.

@@ -15,8 +15,7 @@ from datetime import timedelta
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, cast, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
-from sqlalchemy import Insert, delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import delete, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -260,11 +259,8 @@ def _once(known: Operation, ctx: Context, given: BaseModel, key: str) -> Any:
 
 def _claim(ctx: Context, row: dict[str, Any]) -> bool:
     """Whether the key was free; a second caller with the same key waits here for the first one's commit."""
-    dialect: Any = postgresql if ctx.backend.name == "postgres" else sqlite
-    statement: Insert = dialect.insert(idempotency).values(row).on_conflict_do_nothing()
-    statement = statement.execution_options(preserve_rowcount=True)  # psycopg forgets an INSERT's when it is closed
     dirty = ctx.work.dirty
-    claimed = ctx.execute(statement).rowcount == 1
+    claimed = ctx.add_new(idempotency, row)
     ctx.work.dirty = dirty or claimed
     return claimed
 

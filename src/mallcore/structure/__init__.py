@@ -5,6 +5,7 @@ half a change. Changes are edited directly, kept in drafts, published now or at 
 named by snapshots, imported and exported.
 """
 
+from mallcore.structure.hooks import Change, StructureHooks
 from mallcore.structure.model.inputs import (
     CreateNode,
     MoveNode,
@@ -40,6 +41,7 @@ from mallcore.structure.operations.nodes import (
     set_rules,
     update_node,
 )
+from mallcore.structure.operations.places import Places
 from mallcore.structure.operations.readers import TreeReader, tree_reader
 from mallcore.structure.operations.reading import NodeAnswer, TreeView, effective_rules, get_node, tree
 from mallcore.structure.operations.revising import Revised
@@ -53,7 +55,6 @@ from mallcore.structure.operations.schedules import (
     schedule_draft,
     schedule_undo,
 )
-from mallcore.structure.operations.scopes import Places
 from mallcore.structure.operations.snapshots import SnapshotMade, create_snapshot, get_snapshot, list_snapshots
 from mallcore.structure.operations.trees import TOPIC, Trees, heard, look
 from mallcore.structure.operations.units import (
@@ -80,6 +81,7 @@ __all__ = [
     "Beginning",
     "Boost",
     "Bury",
+    "Change",
     "ChangeStream",
     "ChannelCreated",
     "ChannelGone",
@@ -102,6 +104,7 @@ __all__ = [
     "SnapshotMade",
     "Sort",
     "Stop",
+    "StructureHooks",
     "TreeReader",
     "TreeView",
     "Trees",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from mallcore.errors import InvalidReference
@@ -95,7 +96,7 @@ def references_in(value: object) -> set[tuple[str, int]]:
     """
     if isinstance(value, str):
         return {(attachment, int(n)) for attachment, n in _IN_TEXT.findall(value)}
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return set().union(*map(references_in, value.values())) if value else set()
     if isinstance(value, list | tuple):
         return set().union(*map(references_in, value)) if value else set()

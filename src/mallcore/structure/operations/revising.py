@@ -16,6 +16,7 @@ from mallcore.errors import ChannelRemoved, Conflict, MallError, NotFound, Stale
 from mallcore.kernel.context import Context
 from mallcore.kernel.events import Event
 from mallcore.kernel.ports import Reach, Subject
+from mallcore.structure.hooks import Change
 from mallcore.structure.operations.trees import Known, Trees, caught_up, head, refuse_removed
 from mallcore.structure.operations.writing import persist
 from mallcore.structure.rules.apply import evolve
@@ -37,6 +38,7 @@ class Revised(Event):
     name: ClassVar[str] = "structure.revised"
     message: str = ""
     changed: int = 0
+    attributes: tuple[Mapping[str, Any], ...] = ()
 
 
 class Outcome(NamedTuple):
@@ -95,12 +97,27 @@ def _attempt(ctx: Context, found: Known, tree: Tree, change: _Change) -> Outcome
     _authorize(ctx, found, change.permission, tree, evolution)
     if not (evolution.changes or change.even_if_empty):
         return Outcome(tree, tree, {})
+    attributes = _attributes(evolution.changes)
+    _refuse_vetoed(ctx, found, tree.revision + 1, attributes)
     written = canonical_edits(edits)
     new = _next(ctx, tree, evolution.tree, written, change.message)
     if not persist(ctx, new, evolution.changes, written, change.message):
         return None
-    _tell(ctx, found, new, evolution.changes, change.message)
+    _tell(ctx, found, new, evolution.changes, change.message, attributes)
     return Outcome(new, tree, evolution.changes)
+
+
+def _attributes(changes: Changes) -> tuple[Mapping[str, Any], ...]:
+    """The attributes of nodes where they are new or changed."""
+    pairs = ((after.attributes, None if before is None else before.attributes)
+             for before, after in changes.values() if after is not None)  # fmt: skip
+    return tuple(new for new, old in pairs if new and new is not old and new != old)
+
+
+def _refuse_vetoed(ctx: Context, found: Known, revision: int, attributes: tuple[Mapping[str, Any], ...]) -> None:
+    change = Change(found.unit_id, found.id, revision, attributes)
+    for refusal in ctx.hooks.structure_check(ctx=ctx, change=change):
+        raise refusal
 
 
 def _evolved(ctx: Context, found: Known, tree: Tree, change: _Change) -> tuple[Sequence[Edit], Evolution]:
@@ -154,7 +171,14 @@ def _next(ctx: Context, tree: Tree, changed: Tree, edits: str, message: str) -> 
     return changed.as_revision(number, digest, at)
 
 
-def _tell(ctx: Context, found: Known, new: Tree, changes: Changes, message: str) -> None:
+def _tell(
+    ctx: Context,
+    found: Known,
+    new: Tree,
+    changes: Changes,
+    message: str,
+    attributes: tuple[Mapping[str, Any], ...],
+) -> None:
     trees = ctx.port(Trees)
     ctx.work.local[found.id] = new
     ctx.work.on_rollback(lambda: _unknown(ctx.work.local, found.id))
@@ -170,6 +194,7 @@ def _tell(ctx: Context, found: Known, new: Tree, changes: Changes, message: str)
             after=after,
             message=message,
             changed=len(changes),
+            attributes=attributes,
         )
     )
 

@@ -159,17 +159,3 @@ def tree_at(ctx: Context, found: Known, at: int | datetime | str | None, min_rev
     number = number_at(ctx, found, at)
     newest = head(ctx, found.id, min_revision)
     return newest if newest.revision == number else at_revision(ctx, found.id, number)
-
-
-class Places:
-    """Finds the ids behind references, for grants; who may ask was decided before."""
-
-    def unit(self, ctx: Context, reference: str) -> str:
-        """A unit's id."""
-        return str(unit_row(ctx, reference).id)
-
-    def node(self, ctx: Context, channel: str, reference: str | None) -> tuple[str, str, str]:
-        """A unit's, channel's and node's ids."""
-        found = known(ctx, channel)
-        node_id = found.id if reference is None else head(ctx, found.id).find(reference).id
-        return found.unit_id, found.id, node_id

@@ -63,7 +63,8 @@ def create_snapshot(
         raise InvalidInput(field="channels", reason="there is no channel to make a snapshot of")
     row = _store(ctx, name, message, heads)
     for channel_id, number in heads.items():
-        ctx.record(SnapshotMade(subject=name, channel_id=channel_id, revision=number, after={"snapshot": name}))
+        unit_id, after = known(ctx, channel_id).unit_id, {"snapshot": name}
+        ctx.record(SnapshotMade(subject=name, unit_id=unit_id, channel_id=channel_id, revision=number, after=after))
     return Snapshot(heads=heads, **row)
 
 

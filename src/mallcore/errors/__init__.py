@@ -1,0 +1,192 @@
+"""Every error mallcore raises, in one tree.
+
+::
+
+    MallError
+    ├── InvalidInput              the call itself is wrong; repeat it corrected
+    │   ├── InvalidReference
+    │   ├── LimitExceeded
+    │   ├── MalformedTaxonomy
+    │   ├── IdempotencyMismatch
+    │   ├── ContentMismatch, ContentRefused
+    │   ├── RangeNotSatisfiable
+    │   └── WrongOffset
+    ├── NotFound                  what the call names is not there
+    │   ├── UnknownUnit, UnknownChannel, UnknownNode, UnknownRevision
+    │   ├── UnknownDraft, UnknownSchedule, UnknownSnapshot
+    │   ├── UnknownRole, UnknownGrant, UnknownKey
+    │   ├── UnknownAttachment, UnknownVersion, UnknownLabel, UnknownUpload, UnknownSlot, UnknownStore, UnknownHold
+    │   ├── ObjectMissing
+    │   └── UnknownOperation
+    ├── Conflict                  right call, wrong moment or state
+    │   ├── AlreadyExists
+    │   ├── StaleRevision
+    │   ├── DuplicateSlug, WouldCreateLoop, HasChildren, MisplacedSection, DuplicateExternalId
+    │   ├── ChannelRemoved, DraftClosed, ScheduleClosed
+    │   ├── EditConflict
+    │   ├── NothingToDo
+    │   ├── HistoryBroken
+    │   ├── ObjectExists, LabelMoved, UploadClosed, StageFirst, OnHold, InUse, Quarantined, ContentErased
+    │   └── LogBroken
+    ├── Denied                    the principal may not
+    │   └── LinkRefused
+    ├── Unauthenticated           nobody is asking
+    ├── Unavailable               the mall can't answer now
+    │   ├── DatabaseBusy, DatabaseReadOnly, DatabaseNotReady, DatabaseTooNew
+    │   ├── StoreUnavailable, StoreFull, StoreDenied
+    │   └── RevisionNotReached
+    ├── MissingExtra              an optional dependency is not installed
+    ├── InvalidSettings
+    └── SpoiledWork               a write failed half-way; only a rollback is left
+
+A class's docstring is its default message; ``{names}`` in it are filled from the keyword arguments, which are kept as
+attributes and in ``details``. ``code`` is stable: it stands in problem documents, on the command line and in the docs.
+"""
+
+from mallcore.errors.attachments import (
+    ContentErased,
+    ContentMismatch,
+    ContentRefused,
+    InUse,
+    LabelMoved,
+    LinkRefused,
+    LogBroken,
+    ObjectExists,
+    ObjectMissing,
+    OnHold,
+    Quarantined,
+    RangeNotSatisfiable,
+    StageFirst,
+    StoreDenied,
+    StoreFull,
+    StoreUnavailable,
+    UnknownAttachment,
+    UnknownHold,
+    UnknownKey,
+    UnknownLabel,
+    UnknownSlot,
+    UnknownStore,
+    UnknownUpload,
+    UnknownVersion,
+    UploadClosed,
+    WrongOffset,
+)
+from mallcore.errors.roots import (
+    AlreadyExists,
+    Conflict,
+    DatabaseBusy,
+    DatabaseNotReady,
+    DatabaseReadOnly,
+    DatabaseTooNew,
+    Denied,
+    IdempotencyMismatch,
+    InvalidInput,
+    InvalidSettings,
+    LimitExceeded,
+    MallError,
+    MissingExtra,
+    NotFound,
+    SpoiledWork,
+    Unauthenticated,
+    Unavailable,
+    UnknownGrant,
+    UnknownOperation,
+    UnknownRole,
+)
+from mallcore.errors.structure import (
+    ChannelRemoved,
+    DraftClosed,
+    DuplicateExternalId,
+    DuplicateSlug,
+    EditConflict,
+    HasChildren,
+    HistoryBroken,
+    InvalidReference,
+    MalformedTaxonomy,
+    MisplacedSection,
+    NothingToDo,
+    RevisionNotReached,
+    ScheduleClosed,
+    StaleRevision,
+    TaxonomyProblem,
+    UnknownChannel,
+    UnknownDraft,
+    UnknownNode,
+    UnknownRevision,
+    UnknownSchedule,
+    UnknownSnapshot,
+    UnknownUnit,
+    WouldCreateLoop,
+)
+
+__all__ = [
+    "AlreadyExists",
+    "ChannelRemoved",
+    "Conflict",
+    "ContentErased",
+    "ContentMismatch",
+    "ContentRefused",
+    "DatabaseBusy",
+    "DatabaseNotReady",
+    "DatabaseReadOnly",
+    "DatabaseTooNew",
+    "Denied",
+    "DraftClosed",
+    "DuplicateExternalId",
+    "DuplicateSlug",
+    "EditConflict",
+    "HasChildren",
+    "HistoryBroken",
+    "IdempotencyMismatch",
+    "InUse",
+    "InvalidInput",
+    "InvalidReference",
+    "InvalidSettings",
+    "LabelMoved",
+    "LimitExceeded",
+    "LinkRefused",
+    "LogBroken",
+    "MalformedTaxonomy",
+    "MallError",
+    "MisplacedSection",
+    "MissingExtra",
+    "NotFound",
+    "NothingToDo",
+    "ObjectExists",
+    "ObjectMissing",
+    "OnHold",
+    "Quarantined",
+    "RangeNotSatisfiable",
+    "RevisionNotReached",
+    "ScheduleClosed",
+    "SpoiledWork",
+    "StageFirst",
+    "StaleRevision",
+    "StoreDenied",
+    "StoreFull",
+    "StoreUnavailable",
+    "TaxonomyProblem",
+    "Unauthenticated",
+    "Unavailable",
+    "UnknownAttachment",
+    "UnknownChannel",
+    "UnknownDraft",
+    "UnknownGrant",
+    "UnknownHold",
+    "UnknownKey",
+    "UnknownLabel",
+    "UnknownNode",
+    "UnknownOperation",
+    "UnknownRevision",
+    "UnknownRole",
+    "UnknownSchedule",
+    "UnknownSlot",
+    "UnknownSnapshot",
+    "UnknownStore",
+    "UnknownUnit",
+    "UnknownUpload",
+    "UnknownVersion",
+    "UploadClosed",
+    "WouldCreateLoop",
+    "WrongOffset",
+]
