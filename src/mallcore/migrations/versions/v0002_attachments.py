@@ -20,9 +20,18 @@ _ID = sa.String(40)
 def upgrade() -> None:
     """Add the tables; nothing that was there changes."""
     _keys()
-    _contents()
+    _blobs()
+    _verdicts()
+    _derivatives()
     _attachments()
+    _versions()
+    _labels()
+    _pins()
+    _holds()
     _uploads()
+    _parts()
+    _links()
+    _stores()
     op.execute("UPDATE mall_schema SET version = 2")
 
 
@@ -42,7 +51,7 @@ def _keys() -> None:
     )
 
 
-def _contents() -> None:
+def _blobs() -> None:
     op.create_table(
         "mall_blob",
         _column("unit_id", _ID, key=True),
@@ -71,6 +80,9 @@ def _contents() -> None:
     )
     op.create_index("ix_mall_replica_object_key", "mall_replica", ["object_key"])
     op.create_index("ix_mall_replica_store_state", "mall_replica", ["store", "state"])
+
+
+def _verdicts() -> None:
     op.create_table(
         "mall_attachment_verdict",
         _column("unit_id", _ID, key=True),
@@ -81,6 +93,9 @@ def _contents() -> None:
         _column("detail", sa.String(500), null=True),
         _column("at", _TIME),
     )
+
+
+def _derivatives() -> None:
     op.create_table(
         "mall_attachment_derivative",
         _column("unit_id", _ID, key=True),
@@ -114,6 +129,9 @@ def _attachments() -> None:
     )
     op.create_index("ix_mall_attachment_owner", "mall_attachment", ["owner_kind", "owner_id", "id"])
     op.create_index("ix_mall_attachment_unit_id_id", "mall_attachment", ["unit_id", "id"])
+
+
+def _versions() -> None:
     op.create_table(
         "mall_attachment_version",
         _column("attachment_id", _ID, key=True),
@@ -136,6 +154,9 @@ def _attachments() -> None:
     )
     op.create_index("ix_mall_attachment_version_created_by", "mall_attachment_version", ["created_by"])
     op.create_index("ix_mall_attachment_version_unit_id_digest", "mall_attachment_version", ["unit_id", "digest"])
+
+
+def _labels() -> None:
     op.create_table(
         "mall_attachment_label",
         _column("attachment_id", _ID, key=True),
@@ -153,6 +174,9 @@ def _attachments() -> None:
         _column("by", sa.String(200)),
         _column("at", _TIME),
     )
+
+
+def _pins() -> None:
     op.create_table(
         "mall_attachment_pin",
         _column("attachment_id", _ID, key=True),
@@ -162,6 +186,9 @@ def _attachments() -> None:
         _column("revision", sa.BigInteger, null=True),
     )
     op.create_index("ix_mall_attachment_pin_holder", "mall_attachment_pin", ["holder"])
+
+
+def _holds() -> None:
     op.create_table(
         "mall_attachment_hold",
         _column("id", _ID, key=True),
@@ -203,6 +230,9 @@ def _uploads() -> None:
     )
     op.create_index("ix_mall_upload_state_lease_until", "mall_upload", ["state", "lease_until"])
     op.create_index("ix_mall_upload_unit_id_digest", "mall_upload", ["unit_id", "digest"])
+
+
+def _parts() -> None:
     op.create_table(
         "mall_upload_part",
         _column("upload_id", _ID, key=True),
@@ -212,6 +242,9 @@ def _uploads() -> None:
         _column("size", sa.BigInteger),
         _column("state", sa.String(12)),
     )
+
+
+def _links() -> None:
     op.create_table(
         "mall_link_use",
         _column("jti", sa.String(40), key=True),
@@ -220,6 +253,9 @@ def _uploads() -> None:
         _column("expires_at", _TIME),
     )
     op.create_index("ix_mall_link_use_expires_at", "mall_link_use", ["expires_at"])
+
+
+def _stores() -> None:
     op.create_table(
         "mall_object_store",
         _column("name", sa.String(40), key=True),
