@@ -44,6 +44,7 @@ from mallcore.errors import (
     InvalidInput,
     LimitExceeded,
     ObjectExists,
+    StageFirst,
     StoreUnavailable,
 )
 from mallcore.kernel.context import Context
@@ -144,6 +145,8 @@ def _copied(stream: BinaryIO, spool: BinaryIO, slot: Slot) -> tuple[str, int]:
 
 def keep(ctx: Context, intended: Intended, content: Spooled) -> Staged:
     """U0 to U2: intent and claim, then the bytes. The content then waits for U3."""
+    if ctx.work.writing:  # on every database, though only some would wait for themselves
+        raise StageFirst()
     id, until = new_id("upl"), ctx.now() + STAGED_FOR
     with ctx.apart() as own:
         claim = claimed(own, intended.owner.unit_id, content)
