@@ -1,0 +1,51 @@
+"""Deny closed: a decision stands on record, committed, before anybody acts on it; where it can't be, nothing is done.
+
+``ctx.record`` shares the fate of the unit of work, which ends after the operation has answered. That is too late for
+what can't be taken back: a byte, or a URL, that goes out. So such a decision is recorded in a transaction of its own.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from mallcore.errors import Unavailable
+from mallcore.kernel.context import Context
+from mallcore.kernel.events import Event
+
+
+@runtime_checkable
+class Recorder(Protocol):
+    """Puts decisions on record before they are acted upon: ``ctx.port(Recorder).record_now(ctx, event)``."""
+
+    def record_now(self, ctx: Context, *events: Event) -> None:
+        """Return only when the events are committed; raise, and nothing may be served."""
+        ...
+
+
+class OwnTransaction:
+    """The `Recorder` of a mall: all events of a call in one transaction apart from the caller's."""
+
+    def record_now(self, ctx: Context, *events: Event) -> None:
+        """Record them and commit.
+
+        Raises `Unavailable` when the log can't be written, and `StageFirst` where only one transaction can write at a
+        time and the caller's does: it would wait for itself, and its own commit would come too late.
+        """
+        ctx.work.may_wait()
+        try:
+            with ctx.apart() as recording:
+                for event in events:
+                    recording.record(event)
+        except (Unavailable, SQLAlchemyError) as error:
+            raise Unavailable("The audit log can't be written, so nothing is served: try again later.") from error
+
+
+def record_now(ctx: Context, *events: Event) -> None:
+    """Put events on record through the mall's `Recorder`: committed when this returns, whatever becomes of the caller.
+
+    Raises `Unavailable` when the audit log can't be written, and `StageFirst` on a database with one writer when this
+    unit of work is that writer (serve in a unit of work that only reads).
+    """
+    ctx.port(Recorder).record_now(ctx, *events)
