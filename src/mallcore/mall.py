@@ -30,7 +30,7 @@ from mallcore.kernel.keys import Keyring
 from mallcore.kernel.objects import ObjectStore, Stores
 from mallcore.kernel.operations import Catalogue, forget_old_keys
 from mallcore.kernel.ports import DatabaseBackend, Policy
-from mallcore.kernel.recording import OwnTransaction, Recorder
+from mallcore.kernel.recording import Recorder
 from mallcore.kernel.sessions import EngineSessions
 from mallcore.kernel.ticking import Ticker
 from mallcore.kernel.work import JoinedWork, MemoryWork, OwnWork, Work
@@ -93,7 +93,7 @@ class Mall:
             attachments.Slots: attachments.Slots(given.slots),
             Stores: self.stores,
             Keyring: self.keys,
-            Recorder: OwnTransaction(),
+            Recorder: Recorder(),
         }
         self.follower.subscribe(
             structure.TOPIC, lambda what: self._follow(structure.heard, what), lambda: self._follow(structure.look)

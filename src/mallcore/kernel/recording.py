@@ -6,8 +6,6 @@ what can't be taken back: a byte, or a URL, that goes out. So such a decision is
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
-
 from sqlalchemy.exc import SQLAlchemyError
 
 from mallcore.errors import Unavailable
@@ -15,17 +13,8 @@ from mallcore.kernel.context import Context
 from mallcore.kernel.events import Event
 
 
-@runtime_checkable
-class Recorder(Protocol):
-    """Puts decisions on record before they are acted upon: ``ctx.port(Recorder).record_now(ctx, event)``."""
-
-    def record_now(self, ctx: Context, *events: Event) -> None:
-        """Return only when the events are committed; raise, and nothing may be served."""
-        ...
-
-
-class OwnTransaction:
-    """The `Recorder` of a mall: all events of a call in one transaction apart from the caller's."""
+class Recorder:
+    """Port: puts decisions on record before they are acted upon, all of a call in one transaction of its own."""
 
     def record_now(self, ctx: Context, *events: Event) -> None:
         """Record them and commit.
