@@ -18,8 +18,8 @@ from tests.cli.serving import PATIENCE, running
 from tests.cli.typing_in import Typed, type_in
 
 STEPS = [
-    "A mall", "Create and import", "Create", "Move", "Draft and preview", "Publish", "Diff", "Snapshot", "Campaign",
-    "Rollback", "Read", "Verify", "Audit",
+    "A mall", "Create and import", "Create", "Move", "Draft and preview", "Publish", "Diff", "Attach", "Snapshot", "Replace",
+    "Campaign", "Rollback", "Read", "Verify", "Audit",
 ]  # fmt: skip
 
 
@@ -37,7 +37,7 @@ def test_it_needs_no_argument(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert found == STEPS
     (folder,) = tmp_path.glob("mallcore-demo-*")
     assert str(folder) in done.out
-    assert type_in("structure", "verify", "--mall", str(folder), "--json").json["revisions"] == 9
+    assert type_in("structure", "verify", "--mall", str(folder), "--json").json["revisions"] == 11
     assert type_in("doctor", "--mall", str(folder), "--json").json["ok"] is True
 
 

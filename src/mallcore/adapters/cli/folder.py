@@ -11,6 +11,11 @@ from mallcore import Mall
 from mallcore.errors import AlreadyExists, InvalidInput
 from mallcore.settings import FILE, MallSettings
 
+_EXAMPLES = {
+    "secret": "…",
+    "old_secret": "…",
+    "stores": {"mirror": "s3://bucket/prefix"},
+}  # where the default says nothing
 _SECRET = ("password", "passwd", "secret", "token", "key")
 _HEAD = """\
 # Settings of this mall. Arguments come before environment variables (MALLCORE_DATABASE and so on), those before this
@@ -60,16 +65,17 @@ def settings_text(given: dict[str, str | None]) -> str:
     parts = [_HEAD]
     for name, setting in MallSettings.model_fields.items():
         value = given.get(name)
-        shown = _toml(
-            setting.default.get_secret_value() if hasattr(setting.default, "get_secret_value") else setting.default
-        )
-        line = f"{name} = {_toml(value)}" if value is not None else f"# {name} = {shown}"
+        default = setting.get_default(call_default_factory=True)
+        shown = default.get_secret_value() if hasattr(default, "get_secret_value") else default
+        line = f"{name} = {_toml(value)}" if value is not None else f"# {name} = {_toml(_EXAMPLES.get(name, shown))}"
         parts.append(f"# {setting.description}\n{line}\n")
     return "\n".join(parts)
 
 
 def _toml(value: Any) -> str:
     """A value as TOML, whose basic strings, numbers and booleans are written as in JSON."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name} = {_toml(one)}" for name, one in value.items()) + "}"
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 

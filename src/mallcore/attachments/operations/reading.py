@@ -42,6 +42,7 @@ from mallcore.kernel.context import Context
 from mallcore.kernel.objects import Stores
 from mallcore.kernel.operations import Rest, anywhere, operation
 from mallcore.kernel.paging import Cursor, Limit, Page, decode, page
+from mallcore.kernel.recording import record_now
 
 _Byte = Annotated[int, Field(ge=0)]
 _VERSION = (
@@ -208,9 +209,8 @@ def open_version(
 
 def read_on_record(ctx: Context, found: Version) -> None:
     """Put on record, for good, that the content is about to be read: where that can't be done, nothing is served."""
-    read = ContentRead(subject=found.attachment, unit_id=found.unit_id, channel_id=found.channel_id, version=found.ref)
-    with ctx.apart() as own:
-        own.record(read)
+    about = found.attachment, found.unit_id, found.channel_id
+    record_now(ctx, ContentRead(subject=about[0], unit_id=about[1], channel_id=about[2], version=found.ref))
 
 
 def opened(ctx: Context, found: Version, start: int = 0, end: int | None = None) -> BinaryIO:

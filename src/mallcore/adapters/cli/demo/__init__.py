@@ -16,7 +16,7 @@ from rich.text import Text
 from mallcore import Mall
 from mallcore.adapters.cli import serving
 from mallcore.adapters.cli.databases import DEFAULT_DATABASE, DatabaseOption, founded
-from mallcore.adapters.cli.demo import changes, history
+from mallcore.adapters.cli.demo import changes, history, pictures
 from mallcore.adapters.cli.demo.stage import Stage, duration
 from mallcore.adapters.cli.files import contents
 from mallcore.adapters.cli.folder import prepared
@@ -82,9 +82,11 @@ def _tour(cli: Cli, mall: Mall, stage: Stage, data: bytes, taxonomy: str | None)
     changes.move(tour)
     published = changes.publish(tour, changes.draft(tour))
     history.compare(tour, published)
+    first = pictures.attach(tour)
     history.snapshot(tour)
+    pictures.replace(tour, first, history.SNAPSHOT)
     history.campaign(tour)
-    history.roll_back(tour)
+    history.roll_back(tour, lambda: pictures.came_back(tour, first))
     history.read(tour)
     history.verify(tour)
     history.audited(tour)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -74,7 +75,7 @@ def _wait_for_one(tour: Tour) -> None:
             time.sleep(0.05)
 
 
-def roll_back(tour: Tour) -> None:
+def roll_back(tour: Tour, look: Callable[[], str]) -> None:
     """Make a grave mistake, and take it back."""
     lost = tour.plot.lost
     told = f"""Somebody removes {lost.name!r} with all below it. A rollback makes the channel equal to the snapshot
@@ -87,6 +88,7 @@ def roll_back(tour: Tour) -> None:
         with step.timed(), tour.mall.begin(tour.me) as ctx:
             back = structure.rollback(ctx, channel=CHANNEL, to=SNAPSHOT)
         step.line(f"revision {back.revision}: {counted(back.counts)}", "green")
+        step.line(look(), "green")
         step.facts |= {"revision": back.revision, "restored": back.counts["added"]}
 
 
