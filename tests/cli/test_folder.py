@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mallcore import migrations
 from mallcore.adapters.cli.folder import settings_text
 from mallcore.settings import MallSettings
 from tests.cli.typing_in import Typed, type_in
@@ -19,7 +20,7 @@ def test_init_makes_a_mall_that_opens(tmp_path: Path) -> None:
     """`init` makes the folder, the settings and the database, and says where they are."""
     done = type_in("--json", "init", "--mall", str(tmp_path / "a" / "b")).json
     assert done["database"].startswith("sqlite:///")
-    assert done["schema"] == 1
+    assert done["schema"] == migrations.VERSION
     assert (tmp_path / "a" / "b" / "mall.db").is_file()
     assert type_in("channels", "list", "--json", "--mall", str(tmp_path / "a" / "b")).json == {
         "items": [],
