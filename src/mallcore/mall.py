@@ -83,6 +83,7 @@ class Mall:
         source = EngineSessions(self.engine, self.backend, self.settings.busy_seconds)
         grants = access.Grants(self.engine.connect, lambda: self.follower.running)
         trees, places = structure.Trees(self.follower), structure.Places()
+        subjects = audit.Subjects(self.keys, lambda: self.follower.running)
         ports: dict[type, Any] = {
             Catalogue: self.catalogue,
             structure.Trees: trees,
@@ -94,11 +95,13 @@ class Mall:
             Stores: self.stores,
             Keyring: self.keys,
             Recorder: Recorder(),
+            audit.Subjects: subjects,
         }
         self.follower.subscribe(
             structure.TOPIC, lambda what: self._follow(structure.heard, what), lambda: self._follow(structure.look)
         )
         self.follower.subscribe(access.TOPIC, lambda _: grants.forget(), lambda: self._follow(access.look))
+        self.follower.subscribe(audit.TOPIC, lambda _: subjects.forget(), lambda: self._follow(audit.look))
         self.follower.subscribe(KEYS, lambda _: self.keys.forget(), self.keys.forget)
         return Services(source, given.policy or grants, self.plugins.hook, ports, clock)
 
@@ -259,10 +262,19 @@ class Mall:
 
     def _tick(self) -> None:
         self.run_due()
+        self.keep_log()
         hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
         if hour != self._kept_house:
             self._kept_house = hour
             self.keep_house()
+
+    def keep_log(self) -> int:
+        """Give new records of the audit log their places, and keep its checkpoints; returns how many records.
+
+        The scheduler does this at every tick. Any number of processes may.
+        """
+        with self.begin(Principal.system("audit")) as ctx:
+            return audit.keep_log(ctx, self.settings.checkpoint_records, self.settings.checkpoint_seconds)
 
     def keep_house(self) -> int:
         """Drop idempotency keys that are too old to be asked for; returns how many."""

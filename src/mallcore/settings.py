@@ -31,6 +31,10 @@ class MallSettings(BaseModel):
         SecretStr("file:checkpoints"),
         description="URL of the object store that keeps the audit log's signed checkpoints: not the one of `objects`.",
     )
+    checkpoint_records: int = Field(1000, ge=1, description="After how many records the audit log gets a checkpoint.")
+    checkpoint_seconds: float = Field(
+        60.0, gt=0, le=86400, description="After how long it gets one, if there is any new record."
+    )
     secret: SecretStr | None = Field(
         None, min_length=16, description="Seals the keys in the database; without it they stand there as they are."
     )

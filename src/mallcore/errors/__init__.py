@@ -14,7 +14,7 @@
     ├── NotFound                  what the call names is not there
     │   ├── UnknownUnit, UnknownChannel, UnknownNode, UnknownRevision
     │   ├── UnknownDraft, UnknownSchedule, UnknownSnapshot
-    │   ├── UnknownRole, UnknownGrant, UnknownKey
+    │   ├── UnknownRole, UnknownGrant, UnknownKey, UnknownRecord
     │   ├── UnknownAttachment, UnknownVersion, UnknownLabel, UnknownUpload, UnknownSlot, UnknownStore, UnknownHold
     │   ├── ObjectMissing
     │   └── UnknownOperation
@@ -91,6 +91,7 @@ from mallcore.errors.roots import (
     Unavailable,
     UnknownGrant,
     UnknownOperation,
+    UnknownRecord,
     UnknownRole,
 )
 from mallcore.errors.structure import (
@@ -177,6 +178,7 @@ __all__ = [
     "UnknownLabel",
     "UnknownNode",
     "UnknownOperation",
+    "UnknownRecord",
     "UnknownRevision",
     "UnknownRole",
     "UnknownSchedule",

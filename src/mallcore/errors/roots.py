@@ -69,6 +69,12 @@ class UnknownGrant(NotFound):
     code = "unknown-grant"
 
 
+class UnknownRecord(NotFound):
+    """There is no audit record {record!r}."""
+
+    code = "unknown-record"
+
+
 class UnknownOperation(NotFound):
     """Nothing answers {method} {path}: see the OpenAPI document for what there is."""
 

@@ -12,6 +12,8 @@ class Event:
     """One thing that happened. Subclasses give it its ``name``, in the past tense.
 
     ``before`` and ``after`` are small JSON values for the audit record: the fields that changed, not the whole thing.
+    ``details`` are further ones about what happened (a store, a reason, a link's ``jti``); ``address`` and
+    ``user_agent`` among them are a person's, and are kept sealed.
     """
 
     name: ClassVar[str] = "event"
@@ -21,6 +23,7 @@ class Event:
     revision: int | None = None
     before: Mapping[str, Any] | None = None
     after: Mapping[str, Any] | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,4 +35,3 @@ class AccessDenied(Event):
     permission: str = ""
     principal: str = ""
     reason: str = ""
-    details: Mapping[str, Any] = field(default_factory=dict)

@@ -32,6 +32,13 @@ def stage(name: str) -> None:
         listener(name, 0, None)
 
 
+def told(name: str, done: int, total: int | None) -> None:
+    """Say how far a stage is."""
+    listener = _listener.get()
+    if listener is not None:
+        listener(name, done, total)
+
+
 def parts(name: str, items: Sequence[T]) -> Iterator[Sequence[T]]:
     """The items whole, or, while somebody watches, in parts between which the progress is told.
 

@@ -1,0 +1,1 @@
+"""Operations of the audit log: writing, sequencing, checkpoints, proofs, verification, erasure, ingestion."""

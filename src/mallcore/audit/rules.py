@@ -1,1 +1,0 @@
-"""Pure rules of the audit trail: none beyond the order of records, which their ids carry."""
