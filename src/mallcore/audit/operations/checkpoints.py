@@ -6,7 +6,7 @@ A checkpoint that could not be written waits in its row, and is tried again. Byt
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from io import BytesIO
 from typing import Any
@@ -15,7 +15,7 @@ from sqlalchemy import select, update
 
 from mallcore.audit.model.shapes import SignedCheckpoint, VerificationKeyInfo
 from mallcore.audit.model.tables import audit_checkpoint, audit_record
-from mallcore.audit.operations.sequencing import Head, head_of, node_of, sequence, tile_of
+from mallcore.audit.operations.sequencing import Head, committed, head_of, node_of, sequence, tile_of
 from mallcore.audit.rules import notes, tiles
 from mallcore.audit.rules.leaves import leaf
 from mallcore.audit.rules.tree import leaf_hash, root
@@ -37,7 +37,8 @@ def keep_log(ctx: Context, records: int, seconds: float) -> int:
     It is time when the log has grown by so many records since the last one, or at all and that one is so old.
     """
     added = sequence(ctx)
-    newest, head = ctx.execute(_NEWEST_FIRST.limit(1)).first(), head_of(ctx)
+    with committed(ctx) as now:
+        newest, head = now.execute(_NEWEST_FIRST.limit(1)).first(), head_of(now)
     grown = head.size - (newest.size if newest else 0)
     old = newest is None or ctx.now() - newest.made_at >= timedelta(seconds=seconds)
     if grown >= records or (grown > 0 and old):
@@ -49,13 +50,15 @@ def keep_log(ctx: Context, records: int, seconds: float) -> int:
 def sign(ctx: Context) -> Any:
     """The checkpoint of the log as it is now: its row, made unless it is there. Never one that breaks with the last."""
     sequence(ctx)
-    head, newest = head_of(ctx), ctx.execute(_NEWEST_FIRST.limit(1)).first()
-    if newest is not None:
-        _require_growth(ctx, head, notes.checkpoint(newest.note))
-        if newest.size == head.size:
-            return newest
+    with committed(ctx) as now:
+        head, newest = head_of(now), now.execute(_NEWEST_FIRST.limit(1)).first()
+        if newest is not None:
+            _require_growth(now, head, notes.checkpoint(newest.note))
+            if newest.size == head.size:
+                return newest
+        found = root(node_of(now), head.size)
     key = ctx.port(Keyring).current(PURPOSE)
-    note = notes.signed(head.origin, head.size, root(node_of(ctx), head.size), key.derive("ed25519"))
+    note = notes.signed(head.origin, head.size, found, key.derive("ed25519"))
     with ctx.apart() as own:
         own.add_new(
             audit_checkpoint,
@@ -75,20 +78,22 @@ def _require_growth(ctx: Context, head: Head, old: notes.Checkpoint) -> None:
 def publish(ctx: Context) -> None:
     """Write the checkpoints that wait to the second store, oldest first, until one fails; that is kept in its row."""
     store = ctx.port(Stores).checkpoints
-    waiting = ctx.execute(select(audit_checkpoint).where(_COLUMNS.stored_at.is_(None)).order_by(_COLUMNS.size)).all()
-    if store is None or not waiting:
+    with committed(ctx) as now:
+        waiting = now.execute(_NEWEST_FIRST.where(_COLUMNS.stored_at.is_(None))).all()
+        stored = now.execute(_NEWEST_FIRST.where(_COLUMNS.stored_at.is_not(None)).limit(1)).first()
+    if store is None:
         return
-    for row in waiting:
-        before = _NEWEST_FIRST.where(_COLUMNS.stored_at.is_not(None), _COLUMNS.size < row.size).limit(1)
-        since = ctx.execute(before).first()
+    since = 0 if stored is None else stored.size
+    for row in reversed(waiting):
         try:
-            _store(ctx, store, row, since.size if since else 0)
+            _store(ctx, store, row, min(since, row.size))
         except MallError as error:
             _keep(ctx, row.size, failure=f"{error.code}: {error}"[:1000])
             if isinstance(error, LogBroken):
                 raise
             return
         _keep(ctx, row.size, stored_at=ctx.now(), failure=None)
+        since = row.size
 
 
 def _keep(ctx: Context, size: int, **values: Any) -> None:
@@ -100,9 +105,11 @@ def _store(ctx: Context, store: ObjectStore, row: Any, since: int) -> None:
     """The tiles first: whoever reads a checkpoint finds the tree it stands for."""
     origin = notes.checkpoint(row.note).origin
     for level, number, width in tiles.shown(row.size, since):
-        put(store, f"{origin}/{tiles.path(level, number, width)}", tile_of(ctx, level, number)[: 32 * width])
+        with committed(ctx) as now:
+            hashes = tile_of(now, level, number)[: 32 * width]
+            leaves = list(_leaves(now, number, tiles.hashes(hashes))) if level == 0 else []
+        put(store, f"{origin}/{tiles.path(level, number, width)}", hashes)
         if level == 0:
-            leaves = list(_leaves(ctx, number * tiles.WIDTH, width))
             put(store, f"{origin}/{tiles.path('entries', number, width)}", tiles.bundle(leaves))
     put(store, key_of(origin, row.size), row.note.encode())
 
@@ -112,15 +119,14 @@ def key_of(origin: str, size: int) -> str:
     return f"checkpoint/{origin}/{size:020d}"
 
 
-def _leaves(ctx: Context, start: int, count: int) -> Iterator[bytes]:
-    """The leaves of some records, which must be what the tree was made of."""
-    index = audit_record.c.log_index
-    query = select(audit_record).where(index >= start, index < start + count).order_by(index)
-    there = tiles.hashes(tile_of(ctx, 0, start // tiles.WIDTH))
+def _leaves(ctx: Context, number: int, hashes: Sequence[bytes]) -> Iterator[bytes]:
+    """The leaves of a tile, which must be what it was made of."""
+    index, start = audit_record.c.log_index, number * tiles.WIDTH
+    query = select(audit_record).where(index >= start, index < start + len(hashes)).order_by(index)
     rows = ctx.execute(query).mappings().all()
-    for at in range(count):
-        found = leaf(rows[at]) if at < len(rows) else b""
-        if leaf_hash(found) != there[at]:
+    for at, hashed in enumerate(hashes):
+        found = leaf(dict(rows[at])) if at < len(rows) else b""
+        if leaf_hash(found) != hashed:
             raise LogBroken(index=start + at, reason="the record is not the one that was sequenced")
         yield found
 
@@ -170,10 +176,10 @@ def checkpoint(ctx: Context) -> SignedCheckpoint:
     >>> made.note.splitlines()[1] == str(made.size), made.failure
     (True, None)
     """
-    ctx.work.may_wait()
     made = sign(ctx)
     publish(ctx)
-    return _shown(ctx.execute(select(audit_checkpoint).where(_COLUMNS.size == made.size)).one())
+    with committed(ctx) as now:
+        return _shown(now.execute(select(audit_checkpoint).where(_COLUMNS.size == made.size)).one())
 
 
 @operation(permission="audit.read", rest=Rest("GET", "/audit/checkpoints"))

@@ -12,7 +12,7 @@ from mallcore.audit.model.shapes import Proof
 from mallcore.audit.model.tables import audit_checkpoint, audit_record
 from mallcore.audit.operations.checkpoints import sign
 from mallcore.audit.operations.reading import RecordId, of_record
-from mallcore.audit.operations.sequencing import node_of
+from mallcore.audit.operations.sequencing import committed, node_of
 from mallcore.audit.rules import exports, notes, proofs, tree
 from mallcore.audit.rules.leaves import leaf
 from mallcore.errors import InvalidInput, LogBroken, UnknownRecord
@@ -34,14 +34,14 @@ def prove(ctx: Context, *, record: RecordId) -> Proof:
     >>> check_proof(proof.model_dump(), keys=[one.key for one in verification_keys(ctx)]).size > proof.index
     True
     """
-    ctx.work.may_wait()
     note = sign(ctx).note
     found = notes.checkpoint(note)
-    row = ctx.execute(select(audit_record).where(audit_record.c.id == record)).mappings().one_or_none()
-    if row is None or row["log_index"] is None:
-        raise UnknownRecord(record=record)
-    content, index = leaf(row), row["log_index"]
-    path = tree.inclusion(node_of(ctx), index, found.size) if 0 <= index < found.size else []
+    with committed(ctx) as now:
+        row = now.execute(select(audit_record).where(audit_record.c.id == record)).mappings().one_or_none()
+        if row is None or row["log_index"] is None:
+            raise UnknownRecord(record=record)
+        content, index = leaf(dict(row)), row["log_index"]
+        path = tree.inclusion(node_of(now), index, found.size) if 0 <= index < found.size else []
     if not tree.included(tree.leaf_hash(content), index, found.size, path, found.root):
         raise LogBroken(index=index, reason="the record is not the one that was sequenced")
     return Proof(**proofs.of_record(index, content, path, note))
@@ -50,22 +50,23 @@ def prove(ctx: Context, *, record: RecordId) -> Proof:
 @operation(permission="audit.read", errors=(LogBroken,), rest=Rest("GET", "/audit/consistency"))
 def consistency(ctx: Context, *, old: _Size, size: _Size | None = None) -> Proof:
     """Prove that the log of one checkpoint begins with that of an older one; without ``size``, as it is now."""
-    ctx.work.may_wait()
-    newer = sign(ctx).note if size is None else _note(ctx, "size", size)
-    older, newest = notes.checkpoint(_note(ctx, "old", old)), notes.checkpoint(newer)
-    if older.size > newest.size:
-        raise InvalidInput(field="old", reason="it is larger than the other")
-    path = tree.consistency(node_of(ctx), older.size, newest.size) if older.size < newest.size else []
-    if not tree.consistent(older.size, newest.size, older.root, newest.root, path):
-        raise LogBroken(index=0, reason=f"the log of {newest.size} records does not begin with the one of {older.size}")
-    return Proof(**proofs.of_growth(older.text, path, newer))
+    newest = notes.checkpoint(sign(ctx).note)
+    with committed(ctx) as now:
+        newer = newest if size is None else _note(now, "size", size)
+        older = _note(now, "old", old)
+        if older.size > newer.size:
+            raise InvalidInput(field="old", reason="it is larger than the other")
+        path = tree.consistency(node_of(now), older.size, newer.size)
+    if not tree.consistent(older.size, newer.size, older.root, newer.root, path):
+        raise LogBroken(index=0, reason=f"the log of {newer.size} records does not begin with the one of {older.size}")
+    return Proof(**proofs.of_growth(older.text, path, newer.text))
 
 
-def _note(ctx: Context, field: str, size: int) -> str:
+def _note(ctx: Context, field: str, size: int) -> notes.Checkpoint:
     found = ctx.execute(select(audit_checkpoint.c.note).where(audit_checkpoint.c.size == size)).scalar_one_or_none()
     if found is None:
         raise InvalidInput(field=field, reason=f"there is no checkpoint at {size}: list them to see those there are")
-    return str(found)
+    return notes.checkpoint(found)
 
 
 def export(ctx: Context) -> Iterator[bytes]:
@@ -76,17 +77,20 @@ def export(ctx: Context) -> Iterator[bytes]:
     ctx.require("audit.read")
     newest = notes.checkpoint(sign(ctx).note)
     yield exports.header(newest.origin, newest.size)
-    for start in range(0, newest.size, _CHUNK):
-        for row in rows_between(ctx, start, min(start + _CHUNK, newest.size)):
-            content = leaf(row)
-            yield exports.record(row["log_index"], tree.leaf_hash(content), content)
-    made = select(audit_checkpoint.c.note).where(audit_checkpoint.c.size <= newest.size)
-    for note in ctx.execute(made.order_by(audit_checkpoint.c.size)).scalars().all():
-        yield exports.note(note)
+    with committed(ctx) as now:
+        for start in range(0, newest.size, _CHUNK):
+            for row in rows_between(now, start, min(start + _CHUNK, newest.size)):
+                content = leaf(row)
+                yield exports.record(row["log_index"], tree.leaf_hash(content), content)
+        made = select(audit_checkpoint.c.note).where(audit_checkpoint.c.size <= newest.size)
+        for note in now.execute(made.order_by(audit_checkpoint.c.size)).scalars().all():
+            yield exports.note(note)
 
 
-def rows_between(ctx: Context, start: int, end: int) -> list[Any]:
+def rows_between(ctx: Context, start: int, end: int) -> list[dict[str, Any]]:
     """The rows of records by their places."""
     index = audit_record.c.log_index
     query = select(audit_record).where(index >= start, index < end).order_by(index, audit_record.c.id)
-    return list(ctx.execute(query).mappings())
+    result = ctx.execute(query)
+    names = list(result.keys())
+    return [dict(zip(names, row, strict=True)) for row in result]

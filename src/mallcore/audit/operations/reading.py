@@ -34,7 +34,7 @@ def row_of(ctx: Context, record: str) -> Mapping[str, Any]:
     found = ctx.execute(select(*_SHOWN).where(audit_record.c.id == record)).one_or_none()
     if found is None:
         raise UnknownRecord(record=record)
-    return found._mapping
+    return dict(found._mapping)
 
 
 def shown(row: Mapping[str, Any]) -> Record:
@@ -94,7 +94,7 @@ def list_records(
         query = query.where(or_(columns.unit_id.in_(reach.units), columns.channel_id.in_(reach.channels)))
     if cursor is not None:
         query = query.where(columns.id < decode(cursor, str)[0])
-    rows = ctx.port(Subjects).open(ctx, [row._mapping for row in ctx.execute(query)])
+    rows = ctx.port(Subjects).open(ctx, [dict(row._mapping) for row in ctx.execute(query)])
     return page(rows, limit, shown, lambda row: (row["id"],))
 
 

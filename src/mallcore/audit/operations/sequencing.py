@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, insert, select, update
@@ -14,6 +15,7 @@ from mallcore.audit.rules.leaves import leaf
 from mallcore.audit.rules.tree import Node, leaf_hash
 from mallcore.errors import LogBroken
 from mallcore.kernel.context import Context
+from mallcore.kernel.work import OwnWork
 
 BATCH = 2000
 _COLUMNS = audit_record.c
@@ -33,9 +35,23 @@ class Head(NamedTuple):
     size: int
 
 
+@contextmanager
+def committed(ctx: Context) -> Iterator[Context]:
+    """A unit of work that reads what is committed by now, all of one moment: the caller's may see less, or more."""
+    ctx.work.may_wait()
+    work = OwnWork(ctx.services.source)
+    if not ctx.backend.serial_writes:  # else every transaction reads of one moment anyway
+        work.session().connection(execution_options={"isolation_level": "REPEATABLE READ"})
+    try:
+        yield Context(ctx.services, ctx.principal, work, ctx.request_id)
+    finally:
+        work.rollback()
+
+
 def head_of(ctx: Context) -> Head:
     """The head as this unit of work sees it."""
-    return Head(*ctx.execute(select(audit_head.c.origin, audit_head.c.size)).one())
+    row = ctx.execute(select(audit_head.c.origin, audit_head.c.size)).one()
+    return Head(row.origin, row.size)
 
 
 def node_of(ctx: Context) -> Node:
@@ -65,15 +81,16 @@ def sequence(ctx: Context) -> int:
 
     Needs a unit of work that does not write (`StageFirst` on a database with one writer).
     """
-    ctx.work.may_wait()
+    with committed(ctx) as now:
+        if now.execute(_WAITING.limit(1)).first() is None:
+            return 0
     total = 0
-    while ctx.execute(_WAITING.limit(1)).first() is not None:
+    while True:
         with ctx.apart() as own:
             added = _append(own)
         total += added
         if added < BATCH:
-            break
-    return total
+            return total
 
 
 def _append(ctx: Context) -> int:

@@ -13,7 +13,7 @@ from mallcore.audit.model.shapes import VerifiedLog
 from mallcore.audit.model.tables import audit_checkpoint, audit_record, audit_tile
 from mallcore.audit.operations.checkpoints import get, keys_of, newest_stored
 from mallcore.audit.operations.proving import rows_between
-from mallcore.audit.operations.sequencing import Head, head_of, sequence
+from mallcore.audit.operations.sequencing import Head, committed, head_of, sequence
 from mallcore.audit.rules import exports, notes, proofs, tiles
 from mallcore.audit.rules.leaves import FORM, leaf
 from mallcore.audit.rules.tree import leaf_hash
@@ -43,19 +43,21 @@ def verify(
     >>> verify(ctx).size > 0
     True
     """
-    ctx.work.may_wait()
     _settle(ctx)
-    head = head_of(ctx)
+    with committed(ctx) as now:
+        head = head_of(now)
+        own = _own(now, head)
     trusted = _trusted(ctx, head, checkpoint)
-    own = _own(ctx, head)
     _require_length(head, [*own, *trusted])
-    hashes = _hashes(ctx, head)
-    _check_tiles(ctx, hashes)
+    with committed(ctx) as now:
+        head = head_of(now)
+        hashes = _hashes(now, head)
+        _check_tiles(now, hashes)
+        waiting = now.execute(select(func.count()).select_from(audit_record).where(_INDEX.is_(None))).scalar_one()
     try:
         root = exports.against(hashes, [*own, *trusted])
     except LogBroken as broken:
         raise _located(ctx, head, hashes, broken) from None
-    waiting = ctx.execute(select(func.count()).select_from(audit_record).where(_INDEX.is_(None))).scalar_one()
     return VerifiedLog(
         origin=head.origin,
         size=head.size,
