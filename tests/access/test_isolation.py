@@ -74,7 +74,10 @@ def world(database_url: str) -> Iterator[World]:
             structure.create_snapshot(ctx, name="spring", channels=["books"])
             access.set_role(ctx, role="clerk", permissions=["structure.read"])
             grant = access.grant(ctx, principal="user:other", role="visitor", scope="unit", unit="main")
-        yield World(mall, {"gone": gone.id, "draft": draft.id, "schedule": schedule.id, "grant": grant.id})
+        with mall.begin(ME) as ctx:
+            record = audit.list_records(ctx, event="structure.revised", limit=1).items[0].id
+            log = {"record": record, "checkpoint": str(audit.checkpoint(ctx).size)}
+        yield World(mall, {**log, "gone": gone.id, "draft": draft.id, "schedule": schedule.id, "grant": grant.id})
 
 
 RENAMED: Any = [{"op": "update", "node": "fiction/crime", "name": "Crimes"}]
@@ -90,7 +93,16 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "access.remove_role": {"role": "clerk"},
     "access.revoke": {"grant": "$grant"},
     "access.set_role": {"role": "chief", "permissions": ["structure.edit"]},
+    "audit.checkpoint": {},
+    "audit.consistency": {"old": "$checkpoint"},
+    "audit.erase_subject": {"principal": "user:other"},
+    "audit.get_record": {"record": "$record"},
+    "audit.ingest": {"data": b""},
+    "audit.list_checkpoints": {},
     "audit.list_records": {},
+    "audit.prove": {"record": "$record"},
+    "audit.verification_keys": {},
+    "audit.verify": {},
     "structure.cancel_schedule": {"schedule": "$schedule"},
     "structure.carry_out": {"schedule": "$schedule"},
     "structure.create_channel": {"slug": "new", "name": "New", "unit": "main"},
@@ -150,6 +162,7 @@ UNKNOWN: dict[str, Any] = {
     "grant": f"grt_{0:032x}",
     "unit": "nowhere",
     "role": "nothing",
+    "record": f"aud_{0:032x}",
 }
 
 
