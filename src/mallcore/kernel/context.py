@@ -29,17 +29,21 @@ Port = TypeVar("Port")
 class Principal:
     """Who asks. ``ref`` names it in grants and in the audit trail.
 
+    ``session`` tells apart the sign-ins of one person: a link can be bound to one. It says nothing of who asks, so
+    that it is neither compared nor shown.
+
     >>> Principal.user("ada").ref
     'user:ada'
     """
 
     kind: str
     id: str
+    session: str | None = field(default=None, repr=False, compare=False)
 
     @classmethod
-    def user(cls, id: str) -> Principal:
-        """A person the host has signed in."""
-        return cls("user", id)
+    def user(cls, id: str, session: str | None = None) -> Principal:
+        """A person the host has signed in; ``session`` is the host's name for this sign-in."""
+        return cls("user", id, session)
 
     @classmethod
     def client(cls, id: str) -> Principal:
