@@ -86,12 +86,16 @@ CRIME = {"channel": "books", "node": "fiction/crime"}
 
 # What each operation is asked: about `books`, its unit `main`, or what hangs on them. ``$`` names one of the ids.
 ARGUMENTS: dict[str, dict[str, Any]] = {
+    "access.end_sessions": {"principal": "user:x"},
     "access.grant": {"principal": "user:x", "role": "visitor", "scope": "channel", "channel": "books"},
     "access.list_grants": {},
+    "access.list_keys": {},
     "access.list_roles": {},
     "access.my_permissions": {},
     "access.remove_role": {"role": "clerk"},
     "access.revoke": {"grant": "$grant"},
+    "access.revoke_key": {"purpose": "links", "number": 1},
+    "access.rotate_key": {"purpose": "links"},
     "access.set_role": {"role": "chief", "permissions": ["structure.edit"]},
     "audit.checkpoint": {},
     "audit.consistency": {"old": "$checkpoint"},

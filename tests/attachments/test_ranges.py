@@ -27,7 +27,7 @@ EARLIER, LATER = (conditional.http_date(SINCE + timedelta(seconds=s)) for s in (
         ("bytes=0-0", Span(0, 1)), ("bytes=999-", Span(999, 1000)), ("bytes=900-5000", Span(900, 1000)),
         ("bytes=-5000", Span(0, 1000)), ("Bytes = 0-1", Span(0, 2)), ("bytes= 0-1 ", Span(0, 2)),
         ("bytes=5-4", None), ("bytes=", None), ("bytes=-", None), ("bytes=a-b", None), ("bytes=0-1,5-6", None),
-        ("items=0-1", None), ("bytes=0-1;x", None), ("bytes=٠-١", None), ("bytes=0x1-2", None), ("0-1", None),
+        ("items=0-1", None), ("bytes=0-1;x", None), ("bytes=\u0660-\u0661", None), ("bytes=0x1-2", None), ("0-1", None),
     ],
 )  # fmt: skip
 def test_one_range_is_served(header: str | None, expected: Span | None) -> None:

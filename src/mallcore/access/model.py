@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Column, Index, Integer, String, Table
@@ -29,6 +30,14 @@ access_grant = Table(
     Column("author", String(200), nullable=False),
     Column("at", UtcTime, nullable=False),
     Index("ix_mall_access_grant_scope_scope_id", "scope", "scope_id"),
+)
+
+session_epoch = Table(
+    "mall_session_epoch",
+    metadata,
+    Column("principal", String(200), primary_key=True),
+    Column("epoch", Integer, nullable=False),  # how often its sessions were ended: links name the one they belong to
+    Column("at", UtcTime, nullable=False),
 )
 
 
@@ -73,3 +82,22 @@ class Permissions(_Shape):
 
     principal: str
     permissions: list[Permission]
+
+
+class KeyInfo(_Shape):
+    """What may be known of a key: not its secret. The newest signs, those before it only verify, until they retire."""
+
+    purpose: str
+    number: int
+    state: Literal["signing", "verifying", "retired", "revoked"]
+    created_at: datetime
+    retires_at: datetime | None = None
+    revoked_at: datetime | None = None
+
+
+class SessionsEnded(_Shape):
+    """How often the sessions of a principal were ended, and when last."""
+
+    principal: str
+    epoch: int
+    at: datetime

@@ -1,4 +1,4 @@
-"""Attachments: contents and where they lie, versions and labels, uploads; and the mall's own keys."""
+"""Attachments: contents and where they lie, versions and labels, uploads; the mall's own keys, and ends of sessions."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ def upgrade() -> None:
     _uploads()
     _parts()
     _links()
+    _sessions()
     _stores()
     op.execute("UPDATE mall_schema SET version = 2")
 
@@ -253,6 +254,15 @@ def _links() -> None:
         _column("expires_at", _TIME),
     )
     op.create_index("ix_mall_link_use_expires_at", "mall_link_use", ["expires_at"])
+
+
+def _sessions() -> None:
+    op.create_table(
+        "mall_session_epoch",
+        _column("principal", sa.String(200), key=True),
+        _column("epoch", sa.Integer),
+        _column("at", _TIME),
+    )
 
 
 def _stores() -> None:

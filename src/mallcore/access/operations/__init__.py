@@ -1,0 +1,1 @@
+"""Operations of access: roles and grants, the ends of sessions, the mall's keys."""
