@@ -12,7 +12,7 @@ from typing import BinaryIO, ClassVar, NamedTuple
 
 from mallcore.errors import ContentMismatch, ObjectExists, ObjectMissing, StoreDenied
 from mallcore.kernel.hooks import hookimpl
-from mallcore.kernel.objects import Capabilities, ObjectStore, Signed, Stat
+from mallcore.kernel.objects import Capabilities, ObjectStore, Signed, Stat, checked_key
 
 
 class _Kept(NamedTuple):
@@ -48,6 +48,7 @@ class MemoryStore:
         retain_until: datetime | None = None,
     ) -> Stat:
         """Keep the content under a free key."""
+        checked_key(key)
         whole = content.read()
         digest = sha256_of(whole).hexdigest()
         for what, expected, actual in (("size", size, len(whole)), ("SHA-256", sha256, digest)):

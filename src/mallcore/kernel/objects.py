@@ -6,12 +6,13 @@ listed from a cache, and nothing is done inside a database transaction.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import BinaryIO, ClassVar, Protocol, runtime_checkable
 
-from mallcore.errors import UnknownStore
+from mallcore.errors import InvalidInput, UnknownStore
 
 MAIN = "main"
 
@@ -149,6 +150,21 @@ class ObjectStore(Protocol):
     def close(self) -> None:
         """Give back connections; what is asked afterwards opens new ones."""
         ...
+
+
+_PART = r"[A-Za-z0-9_=-][A-Za-z0-9._=-]*"  # no part begins with a dot: such names are the stores' own
+_KEY = re.compile(rf"{_PART}(?:/{_PART})*")
+
+
+def checked_key(key: str) -> str:
+    """The key, if it can be one in every store: no store ever sees another.
+
+    >>> checked_key("b/unt_1/ab.0")
+    'b/unt_1/ab.0'
+    """
+    if len(key) > 900 or _KEY.fullmatch(key) is None:
+        raise InvalidInput(field="key", reason="it is no relative path of a-z A-Z 0-9 . _ = - up to 900 characters")
+    return key
 
 
 class Stores:
