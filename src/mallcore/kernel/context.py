@@ -154,6 +154,7 @@ class Context:
         For what must outlive a rollback: an intent, a decision on record. Where only one transaction can write at a
         time, and this one does, it would wait for itself: `StageFirst`.
         """
+        self.work.may_wait()
         if self.backend.serial_writes and self.work.writing:
             raise StageFirst()
         work = OwnWork(self.services.source)
@@ -175,7 +176,11 @@ class Context:
 
     def record(self, event: Event) -> None:
         """Tell listeners in this transaction now, and everybody after the outermost commit."""
-        self.services.hooks.event_recorded(ctx=self, event=event)
+        commanding, self.commanding = self.commanding, True  # what a query puts on record must be kept, too
+        try:
+            self.services.hooks.event_recorded(ctx=self, event=event)
+        finally:
+            self.commanding = commanding
         self.work.on_commit(lambda: _announce(self.services.hooks, event))
 
     def reach(self, permission: str) -> Reach:

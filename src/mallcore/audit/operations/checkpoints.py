@@ -11,7 +11,7 @@ from datetime import timedelta
 from io import BytesIO
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, select, update
 
 from mallcore.audit.model.shapes import SignedCheckpoint, VerificationKeyInfo
 from mallcore.audit.model.tables import audit_checkpoint, audit_record
@@ -76,7 +76,7 @@ def _require_growth(ctx: Context, head: Head, old: notes.Checkpoint) -> None:
 
 
 def publish(ctx: Context) -> None:
-    """Write the checkpoints that wait to the second store, oldest first, until one fails; that is kept in its row."""
+    """Write the checkpoints that wait to the second store, oldest first, until one fails: why is kept in their rows."""
     store = ctx.port(Stores).checkpoints
     with committed(ctx) as now:
         waiting = now.execute(_NEWEST_FIRST.where(_COLUMNS.stored_at.is_(None))).all()
@@ -88,17 +88,17 @@ def publish(ctx: Context) -> None:
         try:
             _store(ctx, store, row, min(since, row.size))
         except MallError as error:
-            _keep(ctx, row.size, failure=f"{error.code}: {error}"[:1000])
+            _keep(ctx, _COLUMNS.stored_at.is_(None), failure=f"{error.code}: {error}"[:1000])
             if isinstance(error, LogBroken):
                 raise
             return
-        _keep(ctx, row.size, stored_at=ctx.now(), failure=None)
+        _keep(ctx, _COLUMNS.size == row.size, stored_at=ctx.now(), failure=None)
         since = row.size
 
 
-def _keep(ctx: Context, size: int, **values: Any) -> None:
+def _keep(ctx: Context, which: ColumnElement[bool], **values: Any) -> None:
     with ctx.apart() as own:
-        own.execute(update(audit_checkpoint).where(_COLUMNS.size == size).values(**values))
+        own.execute(update(audit_checkpoint).where(which).values(**values))
 
 
 def _store(ctx: Context, store: ObjectStore, row: Any, since: int) -> None:

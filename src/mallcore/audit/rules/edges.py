@@ -87,7 +87,7 @@ def read(whole: Iterable[bytes], given: Format | None = None) -> Iterator[Access
         line = raw.rstrip(b"\r")
         if line.startswith(b"#"):
             fields = _named(line, fields)
-        elif line.strip():
+        elif line.strip(b" "):
             yield _read(number, line, fields if given != "s3" else [], given)
 
 

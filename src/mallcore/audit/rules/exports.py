@@ -145,22 +145,24 @@ def against(hashes: Sequence[bytes], vouching: Iterable[Checkpoint]) -> bytes:
     A checkpoint that does not fit is told by the first record behind the last one that does.
     """
     grown, good = Frontier(), 0
-    for one in sorted(vouching, key=lambda one: one.size):
+    ladder = sorted(vouching, key=lambda one: one.size)
+    for one in ladder:
         if one.size > len(hashes):
             raise LogBroken(index=len(hashes), reason=f"the log ends here, and had {one.size} records: its end is cut")
         for hashed in hashes[grown.size : one.size]:
             grown.add(hashed)
         if grown.root != one.root:
-            raise LogBroken(index=min(good, one.size - 1) if one.size else 0, reason=_unlike(good, one))
+            forked = any((other.size, other.root) == (one.size, grown.root) for other in ladder)
+            raise LogBroken(index=min(good, max(one.size - 1, 0)), reason=_unlike(good, one, forked))
         good = one.size
     for hashed in hashes[grown.size :]:
         grown.add(hashed)
     return grown.root
 
 
-def _unlike(good: int, one: Checkpoint) -> str:
-    if good == one.size:
-        return f"there are two checkpoints of {good} records with different roots: the log was forked"
+def _unlike(good: int, one: Checkpoint, forked: bool) -> str:
+    if forked:
+        return f"there are two checkpoints of {one.size} records with different roots: the log was forked"
     return f"the records from {good} to {one.size - 1} are not those of the checkpoint at {one.size}"
 
 

@@ -35,6 +35,8 @@ def check(
         note, path = checkpoint(document["checkpoint"]), [_hash(one) for one in document["path"]]
         if document["kind"] == "inclusion":
             _check_record(document, path, note)
+        elif document["kind"] != "consistency":
+            raise KeyError("kind")
         else:
             _check_growth(checkpoint(document["old"]), path, note)
     except (KeyError, TypeError, AttributeError, binascii.Error, UnicodeEncodeError):
