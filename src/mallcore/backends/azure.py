@@ -1,1 +1,132 @@
-"""In the making."""
+"""Objects in Azure Blob Storage: adlfs as transport, and shared access signatures for whoever has no credentials.
+
+``az://container/prefix`` (also ``abfs://``), with ``?account=name`` or ``?connection_string=…``; else from the environment
+(``AZURE_STORAGE_CONNECTION_STRING``, ``AZURE_STORAGE_ACCOUNT_NAME``, ``AZURE_STORAGE_ACCOUNT_KEY``).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, ClassVar
+from urllib.parse import parse_qsl, quote, urlsplit
+
+from mallcore.backends.fsspec import FsspecStore
+from mallcore.errors import InvalidSettings, MissingExtra, StoreDenied
+from mallcore.kernel.hooks import hookimpl
+from mallcore.kernel.objects import Capabilities, ObjectStore, Signed, checked_key
+
+_BACK = timedelta(minutes=15)  # clocks differ; a signature that is not valid yet is refused
+_OPTIONS = {"account", "connection_string", "timeout"}
+
+
+class AzureStore(FsspecStore):
+    """An `ObjectStore` in a container."""
+
+    scheme: ClassVar[str] = "az"
+
+    def __init__(self, container: str, prefix: str, account: Mapping[str, Any]) -> None:
+        self._container = container
+        self._prefix = f"{prefix}/" if prefix else ""
+        self._account = account
+        root = f"{container}/{prefix}".rstrip("/")
+        super().__init__(self._filesystem, root, f"az://{root}", creating={"overwrite": False})
+        signs = "account_key" in account
+        self.capabilities = Capabilities(
+            exclusive=True, durable=True, checksum=True, ranges=True, presign_get=signs, presign_put=signs
+        )
+
+    def _filesystem(self) -> Any:
+        from adlfs import AzureBlobFileSystem
+
+        known = {name: one for name, one in self._account.items() if name != "endpoint"}
+        return AzureBlobFileSystem(**known, use_listings_cache=False, skip_instance_cache=True)
+
+    def sign_get(
+        self,
+        key: str,
+        *,
+        seconds: int,
+        disposition: str | None = None,
+        content_type: str | None = None,
+        query: Mapping[str, str] | None = None,
+    ) -> Signed:
+        """A GET; type and disposition are signed. ``query`` is sent along, but Azure doesn't sign it."""
+        overrides = {"content_disposition": disposition, "content_type": content_type}
+        url, expires = self._signed(key, seconds, {"read": True}, {name: one for name, one in overrides.items() if one})
+        more = "".join(f"&{quote(name)}={quote(value)}" for name, value in (query or {}).items())
+        return Signed(method="GET", url=url + more, expires=expires)
+
+    def sign_put(
+        self, key: str, *, seconds: int, size: int, sha256: str | None = None, content_type: str | None = None
+    ) -> Signed:
+        """A PUT good once, for it may create and not replace. Azure binds neither size nor type nor digest."""
+        url, expires = self._signed(key, seconds, {"create": True}, {})
+        headers = {"x-ms-blob-type": "BlockBlob", "content-length": str(size)}
+        if content_type is not None:
+            headers["content-type"] = content_type
+        return Signed(method="PUT", url=url, headers=headers, expires=expires)
+
+    def _signed(
+        self, key: str, seconds: int, may: Mapping[str, bool], overrides: Mapping[str, Any]
+    ) -> tuple[str, datetime]:
+        if not self.capabilities.presign_get:
+            raise StoreDenied(store=self.url, reason="it signs only with an account key")
+        from azure.storage.blob import BlobSasPermissions, generate_blob_sas
+
+        now = datetime.now(UTC)
+        name, expires = self._prefix + checked_key(key), now + timedelta(seconds=seconds)
+        token = generate_blob_sas(
+            self._account["account_name"],
+            self._container,
+            name,
+            account_key=self._account["account_key"],
+            permission=BlobSasPermissions(**may),
+            start=now - _BACK,
+            expiry=expires,
+            **overrides,
+        )
+        return f"{self._account['endpoint']}/{self._container}/{quote(name)}?{token}", expires
+
+
+def account_of(given: Mapping[str, str]) -> dict[str, Any]:
+    """What adlfs is called with, and the endpoint; from the URL, else from the environment."""
+    text = given.get("connection_string") or os.environ.get("AZURE_STORAGE_CONNECTION_STRING")
+    if text:
+        parts = dict(part.partition("=")[::2] for part in text.split(";") if part)
+        name = parts.get("AccountName", "")
+        suffix = parts.get("EndpointSuffix", "core.windows.net")
+        found: dict[str, Any] = {"connection_string": text, "account_name": name}
+        found["endpoint"] = parts.get("BlobEndpoint", f"https://{name}.blob.{suffix}").rstrip("/")
+        if "AccountKey" in parts:
+            found["account_key"] = parts["AccountKey"]
+    else:
+        name = given.get("account") or os.environ.get("AZURE_STORAGE_ACCOUNT_NAME", "")
+        found = {"account_name": name, "endpoint": f"https://{name}.blob.core.windows.net"}
+        if os.environ.get("AZURE_STORAGE_ACCOUNT_KEY"):
+            found["account_key"] = os.environ["AZURE_STORAGE_ACCOUNT_KEY"]
+    if not name:
+        raise InvalidSettings(setting="objects", reason="it names no account: ?account=… or a connection string")
+    return found | {"connection_timeout": 5, "read_timeout": int(float(given.get("timeout", 30)))}
+
+
+@hookimpl
+def object_store_backend(url: str, folder: Path) -> ObjectStore | None:
+    """Serve ``az://`` and ``abfs://``."""
+    if not url.startswith(("az://", "abfs://", "abfss://")):
+        return None
+    if find_spec("adlfs") is None:
+        raise MissingExtra(what="The object store az://", extra="azure")
+    parts = urlsplit(url)
+    given = dict(parse_qsl(parts.query))
+    container, _, host = parts.netloc.partition("@")
+    if host:  # abfs://container@account.dfs.core.windows.net/prefix
+        given.setdefault("account", host.partition(".")[0])
+    unknown = sorted(set(given) - _OPTIONS)
+    if unknown or not container:
+        reason = f"it knows no option {unknown[0]!r}" if unknown else "it names no container: az://container/prefix"
+        raise InvalidSettings(setting="objects", reason=reason)
+    return AzureStore(container, parts.path.strip("/"), account_of(given))

@@ -1,1 +1,290 @@
-"""In the making."""
+"""Objects on any file system of fsspec, which is asked to carry bytes and for nothing else.
+
+What it does not promise is done here: content is read to its end and checked before anything is published; nothing is
+listed from a cache; nothing is written through ``open``, which publishes a part when it is interrupted; and every
+process has a file system of its own, for the network ones break in a forked child.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO, ClassVar, cast
+
+from mallcore.backends.streams import PIECE, Checked, checked, section
+from mallcore.errors import (
+    MallError,
+    MissingExtra,
+    ObjectExists,
+    ObjectMissing,
+    StoreDenied,
+    StoreFull,
+    StoreUnavailable,
+)
+from mallcore.kernel.hooks import hookimpl
+from mallcore.kernel.objects import Capabilities, ObjectStore, Signed, Stat, checked_key
+
+_SMALL = 8 << 20
+_EXCLUSIVE = {"s3", "s3a", "abfs", "az"}
+_SEPARATE = {"use_listings_cache": False, "skip_instance_cache": True}
+
+
+class FsspecStore:
+    """An `ObjectStore` over a file system of fsspec below ``root``.
+
+    ``connect`` makes the file system, once in every process. ``creating`` are the arguments by which it writes only
+    under a name that is free; where there are none, the name is looked up first, and a race is won by the last.
+    """
+
+    scheme: ClassVar[str] = "fsspec"
+
+    def __init__(
+        self,
+        connect: Callable[[], Any],
+        root: str,
+        url: str,
+        *,
+        creating: Mapping[str, Any] | None = None,
+        durable: bool = False,
+    ) -> None:
+        self._connect = connect
+        self._root = root.rstrip("/")
+        self._url = url
+        self._creating = creating
+        self._made: tuple[int, Any] | None = None
+        self.capabilities = Capabilities(exclusive=creating is not None, durable=durable, checksum=True, ranges=True)
+
+    @classmethod
+    def of(cls, fs: Any, root: str) -> FsspecStore:
+        """A store on a host's own file system; it must work in every process that uses the mall."""
+        protocol = fs.protocol if isinstance(fs.protocol, str) else fs.protocol[0]
+        creating = {"mode": "create"} if protocol in _EXCLUSIVE else None
+        return cls(lambda: fs, root, f"{protocol}://{root}", creating=creating)
+
+    @property
+    def url(self) -> str:
+        """Protocol and path, without anything secret."""
+        return self._url
+
+    @property
+    def fs(self) -> Any:
+        """This process's file system."""
+        if self._made is None or self._made[0] != os.getpid():
+            with self._named(""):
+                self._made = (os.getpid(), self._connect())
+        return self._made[1]
+
+    def put_new(
+        self,
+        key: str,
+        content: BinaryIO,
+        *,
+        size: int | None = None,
+        sha256: str | None = None,
+        content_type: str | None = None,
+        cache_control: str | None = None,
+        retain_until: datetime | None = None,
+    ) -> Stat:
+        """Keep the content under a free key: checked first, written then."""
+        path = self._path(key)
+        with checked(content, size, sha256) as whole, self._named(key):
+            if self._creating is None and self.fs.exists(path):
+                raise ObjectExists(key=key)
+            self._publish(path, whole)
+            return Stat(key, whole.size)
+
+    def _publish(self, path: str, whole: Checked) -> None:
+        """Write, and on failure leave nothing: but never remove what another writer has put there."""
+        try:
+            if self._creating is None:
+                self.fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+            if whole.size <= _SMALL:
+                self.fs.pipe_file(path, whole.file.read(), **(self._creating or {}))
+            else:
+                self._put(path, whole)
+        except Exception as error:
+            if not isinstance(_told(error, path, self._url), ObjectExists):
+                with suppress(Exception):
+                    self._remove_part(path, whole.size)
+            raise
+
+    def _put(self, path: str, whole: Checked) -> None:
+        with tempfile.NamedTemporaryFile() as file:
+            shutil.copyfileobj(whole.file, file, PIECE)
+            file.flush()
+            self.fs.put_file(file.name, path, **(self._creating or {}))
+
+    def _remove_part(self, path: str, size: int) -> None:
+        if self.fs.info(path)["size"] != size:
+            self.fs.rm_file(path)
+
+    def open(self, key: str, start: int = 0, end: int | None = None) -> BinaryIO:
+        """The bytes of a range: a small one at once, a large one piece by piece."""
+        path = self._path(key)
+        with self._named(key):
+            size = int(self._info(path)["size"])
+            start, end = min(start, size), size if end is None else max(min(end, size), start)
+            if end - start <= _SMALL:
+                return io.BytesIO(self.fs.cat_file(path, start=start, end=end) if end > start else b"")
+            file = self.fs.open(path, "rb", block_size=_SMALL, cache_type="readahead")
+            file.seek(start)
+        return section(cast(BinaryIO, _Told(file, self, key)), end - start)
+
+    def stat(self, key: str) -> Stat:
+        """What is known of the object, as it is now."""
+        with self._named(key):
+            return _stat(key, self._info(self._path(key)))
+
+    def _info(self, path: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.fs.info(path)
+        if found.get("type") != "file":
+            raise FileNotFoundError(path)
+        return found
+
+    def delete(self, key: str) -> None:
+        """Remove the object."""
+        with suppress(ObjectMissing), self._named(key):
+            self._info(self._path(key))
+            self.fs.rm_file(self._path(key))
+
+    def iter(self, prefix: str = "") -> Iterator[Stat]:
+        """All objects below a prefix, in the order of their keys."""
+        folder = prefix.rpartition("/")[0]
+        with self._named(prefix):
+            found = self.fs.find(f"{self._root}/{folder}".rstrip("/"), detail=True)
+        start = len(self.fs._strip_protocol(self._root)) + 1
+        for path in sorted(found):
+            key = path[start:]
+            if key.startswith(prefix):
+                yield _stat(key, found[path])
+
+    def sign_get(
+        self,
+        key: str,
+        *,
+        seconds: int,
+        disposition: str | None = None,
+        content_type: str | None = None,
+        query: Mapping[str, str] | None = None,
+    ) -> Signed:
+        """Not every file system has URLs, and none of them signs all that is asked for here."""
+        raise StoreDenied(store=self.url, reason="it signs no URLs")
+
+    def sign_put(
+        self, key: str, *, seconds: int, size: int, sha256: str | None = None, content_type: str | None = None
+    ) -> Signed:
+        """See `sign_get`."""
+        raise StoreDenied(store=self.url, reason="it signs no URLs")
+
+    def sign_post(self, key: str, *, seconds: int, max_size: int, content_type: str | None = None) -> Signed:
+        """See `sign_get`."""
+        raise StoreDenied(store=self.url, reason="it signs no URLs")
+
+    def close(self) -> None:
+        """Let this process's file system go."""
+        self._made = None
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._url}>"
+
+    def __getstate__(self) -> Any:
+        raise TypeError(f"{self!r} holds connections and credentials: open it anew from its URL")
+
+    def _path(self, key: str) -> str:
+        return f"{self._root}/{checked_key(key)}"
+
+    @contextmanager
+    def _named(self, key: str) -> Iterator[None]:
+        """The file system's errors in the mall's words; what they say may hold secrets, so it is not repeated."""
+        try:
+            yield
+        except Exception as error:
+            told = _told(error, key, self._url)
+            if told is None or told is error:
+                raise
+            raise told from None
+
+
+class _Told:
+    """A file whose errors while it is read are the mall's."""
+
+    def __init__(self, file: Any, store: FsspecStore, key: str) -> None:
+        self._file, self._store, self._key = file, store, key
+
+    def read(self, size: int = -1) -> bytes:
+        with self._store._named(self._key):
+            piece: bytes = self._file.read(size)
+            return piece
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _stat(key: str, found: Mapping[str, Any]) -> Stat:
+    etag = found.get("ETag") or found.get("etag")
+    modified = found.get("LastModified") or found.get("last_modified") or found.get("mtime")
+    if isinstance(modified, int | float):
+        modified = datetime.fromtimestamp(modified, UTC)
+    when = modified if isinstance(modified, datetime) and modified.tzinfo is not None else None
+    version = found.get("VersionId") or found.get("version_id")
+    return Stat(key, int(found["size"]), etag and str(etag).strip('"'), version, modified=when)
+
+
+def _told(error: BaseException, key: str, store: str) -> MallError | None:
+    """The mall's word for an error of a file system, by its kind and the HTTP status in it or its causes."""
+    if isinstance(error, MallError):
+        return error
+    status = _status(error)
+    reason = f"{type(error).__name__}, HTTP {status}" if status else type(error).__name__
+    if status == 412 or isinstance(error, FileExistsError):
+        return ObjectExists(key=key)
+    if status in (401, 403) or isinstance(error, PermissionError):
+        return StoreDenied(store=store, reason=reason)
+    if status == 507 or (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)):
+        return StoreFull(store=store, reason=reason)
+    if isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError):
+        return ObjectMissing(key=key)
+    if isinstance(error, TypeError | AttributeError | NameError | LookupError):
+        return None  # a bug, here or there: it must not look like weather
+    return StoreUnavailable(store=store, reason=reason)
+
+
+def _status(error: BaseException | None) -> int | None:
+    """The HTTP status in an error or its causes, however its library spells it."""
+    for _ in range(6):
+        if error is None:
+            return None
+        response = getattr(error, "response", None)
+        if isinstance(response, Mapping):
+            response = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        for found in (response, getattr(error, "status_code", None), getattr(error, "status", None)):
+            if isinstance(found, int):
+                return 412 if getattr(error, "error_code", None) == "BlobAlreadyExists" else found
+        error = error.__cause__ or error.__context__
+    return None
+
+
+@hookimpl(trylast=True)
+def object_store_backend(url: str, folder: Path) -> ObjectStore | None:
+    """Serve any other URL that fsspec knows; what its library needs is said when it is missing."""
+    import fsspec
+
+    protocol, sign, rest = url.partition("://")
+    if not sign or protocol not in fsspec.available_protocols():
+        return None
+    try:
+        kind = fsspec.get_filesystem_class(protocol)
+    except ImportError as error:
+        raise MissingExtra(f"The object store {protocol}:// needs another package: {error}", extra=protocol) from error
+    options = kind._get_kwargs_from_urls(url)
+    root = kind._strip_protocol(url)
+    shown = f"{protocol}://{rest.rpartition('@')[2].partition('?')[0]}"
+    creating = {"mode": "create"} if protocol in _EXCLUSIVE else None
+    return FsspecStore(lambda: kind(**options, **_SEPARATE), root, shown, creating=creating)

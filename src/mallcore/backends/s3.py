@@ -1,1 +1,152 @@
-"""In the making."""
+"""Objects in S3 and what speaks like it: s3fs as transport, and a lean way of our own for what is asked often.
+
+``s3://bucket/prefix?endpoint=http://host:8333&region=eu-central-1&addressing=path&timeout=30&profile=name&lock=1``.
+Without a profile, credentials come from where botocore finds them. They may stand in the URL, which is never shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
+
+from mallcore.backends.fsspec import FsspecStore
+from mallcore.backends.sigv4 import Credentials, Signer
+from mallcore.errors import InvalidSettings, MissingExtra
+from mallcore.kernel.hooks import hookimpl
+from mallcore.kernel.objects import ObjectStore
+
+_OPTIONS = {"endpoint", "region", "addressing", "timeout", "profile", "lock", "transport"}
+
+
+class Place(NamedTuple):
+    """What the URL of a store says."""
+
+    bucket: str
+    prefix: str
+    key: str | None
+    secret: str | None
+    endpoint: str | None
+    region: str
+    addressing: str
+    timeout: float
+    profile: str | None
+    lock: bool
+    transport: str
+
+    @classmethod
+    def of(cls, url: str) -> Place:
+        """The parts of a URL; `InvalidSettings` names what is wrong, and repeats nothing secret."""
+        parts = urlsplit(url)
+        given = dict(parse_qsl(parts.query))
+        unknown = sorted(set(given) - _OPTIONS)
+        if unknown or not parts.hostname:
+            reason = f"it knows no option {unknown[0]!r}" if unknown else "it names no bucket: s3://bucket/prefix"
+            raise InvalidSettings(setting="objects", reason=f"{reason} (options: {', '.join(sorted(_OPTIONS))})")
+        endpoint = given.get("endpoint")
+        netloc = parts.netloc.rpartition("@")[2]
+        return cls(
+            bucket=netloc,
+            prefix=parts.path.strip("/"),
+            key=unquote(parts.username) if parts.username else None,
+            secret=unquote(parts.password) if parts.password else None,
+            endpoint=endpoint,
+            region=given.get("region", "us-east-1"),
+            addressing=given.get("addressing", "path" if endpoint else "virtual"),
+            timeout=float(given.get("timeout", 30)),
+            profile=given.get("profile"),
+            lock=given.get("lock") == "1",
+            transport=given.get("transport", "auto"),
+        )
+
+    @property
+    def url(self) -> str:
+        """Without credentials."""
+        more = f"?endpoint={self.endpoint}" if self.endpoint else ""
+        return f"s3://{self.bucket}/{self.prefix}".rstrip("/") + more
+
+    @property
+    def address(self) -> str:
+        """Where requests about objects go."""
+        if self.addressing == "path":
+            return f"{(self.endpoint or f'https://s3.{self.region}.amazonaws.com').rstrip('/')}/{quote(self.bucket)}"
+        if self.endpoint is None:
+            return f"https://{self.bucket}.s3.{self.region}.amazonaws.com"
+        scheme, _, host = self.endpoint.rstrip("/").partition("://")
+        return f"{scheme}://{self.bucket}.{host}"
+
+
+def transport(place: Place) -> FsspecStore:
+    """The store over s3fs."""
+
+    def connect() -> Any:
+        import s3fs
+
+        config = {"signature_version": "s3v4", "connect_timeout": 5, "read_timeout": place.timeout}
+        if place.addressing == "path":
+            config["s3"] = {"addressing_style": "path"}
+        return s3fs.S3FileSystem(
+            key=place.key,
+            secret=place.secret,
+            endpoint_url=place.endpoint,
+            client_kwargs={"region_name": place.region},
+            config_kwargs=config,
+            use_listings_cache=False,
+            skip_instance_cache=True,
+            **({"profile": place.profile} if place.profile else {}),
+        )
+
+    root = f"{place.bucket}/{place.prefix}".rstrip("/")
+    return FsspecStore(connect, root, place.url, creating={"mode": "create"}, durable=True)
+
+
+def credentials(place: Place) -> Callable[[], Credentials] | None:
+    """Where the credentials come from, each time they are asked for; nothing when there are none of a kind we know."""
+    if place.key and place.secret:
+        fixed = Credentials(place.key, place.secret)
+        return lambda: fixed
+    from botocore.session import Session
+
+    found = Session(profile=place.profile).get_credentials()
+    if found is None:
+        return None
+
+    def current() -> Credentials:
+        frozen = found.get_frozen_credentials()
+        return Credentials(frozen.access_key, frozen.secret_key, frozen.token)
+
+    return current
+
+
+def utc_now() -> datetime:
+    """The time that is signed."""
+    return datetime.now(UTC)
+
+
+@hookimpl
+def object_store_backend(url: str, folder: Path) -> ObjectStore | None:
+    """Serve ``s3://``: by signed requests of our own, or all by s3fs where we can't sign."""
+    if not url.startswith("s3://"):
+        return None
+    place = Place.of(url)
+    if find_spec("s3fs") is None:
+        raise MissingExtra(what="The object store s3://", extra="s3")
+    fallback = transport(place)
+    known = None if place.transport == "s3fs" else credentials(place)
+    if known is None:
+        return fallback
+    from mallcore.backends.s3_lean import LeanS3
+
+    return LeanS3(
+        place.address,
+        place.bucket,
+        place.prefix,
+        Signer(known, place.region),
+        fallback,
+        timeout=place.timeout,
+        lock=place.lock,
+        clock=utc_now,
+    )
