@@ -24,6 +24,12 @@ settings.register_profile(
 settings.load_profile("proofs" if os.environ.get("MALLCORE_PROOFS") == "1" else "ci")
 
 
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test stands in a folder of its own: what it leaves there, as object stores do, is no other's."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of a new, empty database, once on SQLite and once on PostgreSQL."""

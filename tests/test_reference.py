@@ -1,4 +1,5 @@
-"""Tables in the reference say what the code says."""
+"""Tables in the reference say what the code says; `python -m tests.test_reference` makes those of settings,
+permissions, roles and events anew."""
 
 import doctest
 import importlib
@@ -6,7 +7,7 @@ import inspect
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 from pydantic import TypeAdapter
 from sqlalchemy import inspect as inspected
 
-from mallcore import Context, Mall, Principal, access, audit, structure
+from mallcore import Context, Mall, Principal, access, attachments, audit, structure
 from mallcore.access.rules import BUILT_IN
 from mallcore.kernel import events, paging
 from mallcore.settings import MallSettings
@@ -27,11 +28,22 @@ from mallcore.structure.rules.formats.tables import COLUMNS
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 REFERENCE = REPOSITORY / "docs" / "reference"
-WIRING = {"TOPIC", "Beginning", "Places", "Trees", "heard", "look"}  # in __all__ for mallcore.mall alone
+WIRING = {
+    "TOPIC",
+    "Beginning",
+    "Moments",
+    "Owners",
+    "Pins",
+    "Places",
+    "Slots",
+    "Trees",
+    "heard",
+    "look",
+}  # in __all__ for mallcore.mall alone
 CODE = re.compile(r"`([^`]+)`")
 PUBLIC = {
     f"{package.__name__.partition('.')[2]}.{name}": getattr(package, name)
-    for package in (structure, access, audit)
+    for package in (structure, attachments, access, audit)
     for name in package.__all__
 }
 SHOWING = {name: one for name, one in PUBLIC.items() if inspect.isfunction(one) and ">>>" in (one.__doc__ or "")}
@@ -60,36 +72,59 @@ def codes(cell: str) -> list[str]:
 
 def test_every_setting_is_described() -> None:
     """The table of settings has each with its variable, default and meaning."""
-    expected = []
+    assert table("settings.md", "setting") == settings()
+
+
+def settings() -> list[list[str]]:
+    """The rows of the table of settings."""
+    rows = []
     for name, field in MallSettings.model_fields.items():
-        default = field.default.get_secret_value() if hasattr(field.default, "get_secret_value") else field.default
-        expected.append([f"`{name}`", f"`MALLCORE_{name.upper()}`", f"`{default}`", field.description])
-    assert table("settings.md", "setting") == expected
+        default = field.get_default(call_default_factory=True)
+        shown = default.get_secret_value() if hasattr(default, "get_secret_value") else default
+        rows.append([f"`{name}`", f"`MALLCORE_{name.upper()}`", f"`{shown}`", field.description or ""])
+    return rows
 
 
 def test_every_permission_is_listed_with_its_operations() -> None:
     """The table of permissions is the catalogue's."""
+    assert table("permissions.md", "permission") == permissions()
+
+
+def permissions() -> list[list[str]]:
+    """The rows of the table of permissions."""
     asked = defaultdict(list)
     with Mall.open("sqlite://") as mall:
         for name, one in mall.catalogue.items():
             if one.permission is not None:
                 asked[one.permission].append(name.partition(".")[2])
-    listed = {codes(row[0])[0]: codes(row[1]) for row in table("permissions.md", "permission")}
-    assert listed == {permission: sorted(names) for permission, names in asked.items()}
-    assert list(listed) == sorted(listed)
+    return [[f"`{one}`", listed(sorted(asked[one]))] for one in sorted(asked)]
+
+
+def listed(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def test_every_built_in_role_is_listed() -> None:
     """The table of roles is the one in the rules."""
-    assert {codes(row[0])[0]: tuple(codes(row[1])) for row in table("permissions.md", "role")} == dict(BUILT_IN)
+    assert table("permissions.md", "role") == roles()
+
+
+def roles() -> list[list[str]]:
+    """The rows of the table of roles."""
+    return [[f"`{name}`", listed(held)] for name, held in BUILT_IN.items()]
 
 
 def test_every_event_is_listed() -> None:
     """The table of events has each with its name, class and docstring."""
-    kinds: dict[str, Any] = {"AccessDenied": events.AccessDenied}
-    kinds |= {name: kind for name, kind in PUBLIC.items() if isinstance(kind, type) and issubclass(kind, events.Event)}
-    expected = sorted([f"`{kind.name}`", f"`{name}`", kind.__doc__.replace("``", "`")] for name, kind in kinds.items())
-    assert sorted(table("events.md", "name")) == expected
+    assert table("events.md", "name") == happening()
+
+
+def happening() -> list[list[str]]:
+    """The rows of the table of events."""
+    kinds: dict[str, Any] = {
+        name: kind for name, kind in PUBLIC.items() if isinstance(kind, type) and issubclass(kind, events.Event)
+    } | {"AccessDenied": events.AccessDenied}
+    return [[f"`{kind.name}`", f"`{name}`", kind.__doc__.replace("``", "`")] for name, kind in kinds.items()]
 
 
 def test_every_format_is_listed() -> None:
@@ -146,7 +181,7 @@ def test_every_table_is_listed() -> None:
     assert {codes(row[0])[0] for row in table("database.md", "table")} == there
 
 
-@pytest.mark.parametrize("package", [structure, access, audit], ids=lambda package: package.__name__)
+@pytest.mark.parametrize("package", [structure, attachments, access, audit], ids=lambda package: package.__name__)
 def test_every_public_name_is_in_the_reference(package: Any) -> None:
     """What a package promises is on its page, or among the events."""
     name = package.__name__
@@ -171,7 +206,9 @@ def test_the_examples_of_modules_run(module: str) -> None:
 def test_the_examples_of_operations_run(name: str, ctx: Context) -> None:
     """The same for operations; ``ctx`` is a Context, and there is a channel ``books``."""
     function = SHOWING[name]
-    names = {**sys.modules[function.__module__].__dict__, **vars(structure), "timedelta": timedelta, "ctx": ctx}
+    own = vars(sys.modules[".".join(function.__module__.split(".")[:2])])
+    module = vars(sys.modules[function.__module__])
+    names = {**vars(structure), **module, **own, "timedelta": timedelta, "ctx": ctx}
     run([doctest.DocTestParser().get_doctest(inspect.getdoc(function) or "", names, name, None, None)])
 
 
@@ -195,3 +232,26 @@ def run(tests: list[doctest.DocTest]) -> None:
     for test in tests:
         runner.run(test, out=said.append)
     assert not runner.failures, "".join(said)
+
+
+MADE: list[tuple[str, str, Callable[[], list[list[str]]]]] = [
+    ("settings.md", "setting", settings),
+    ("permissions.md", "permission", permissions),
+    ("permissions.md", "role", roles),
+    ("events.md", "name", happening),
+]
+
+
+def write(page: str, heading: str, rows: list[list[str]]) -> None:
+    """Put these rows into the table whose first column has this heading."""
+    path = REFERENCE / page
+    lines = path.read_text(encoding="utf-8").splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith(f"| {heading} |")) + 2
+    end = next(number for number in range(start, len(lines)) if not lines[number].startswith("|"))
+    lines[start:end] = [f"| {' | '.join(row)} |" for row in rows]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    for page, heading, make in MADE:
+        write(page, heading, make())

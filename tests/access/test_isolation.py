@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mallcore import Mall, Principal, access, audit, structure
+from mallcore import Mall, Principal, access, attachments, audit, structure
 from mallcore.errors import Denied, MallError, NotFound, Unauthenticated
 from mallcore.kernel.operations import anywhere, run
 
@@ -77,7 +77,17 @@ def world(database_url: str) -> Iterator[World]:
         with mall.begin(ME) as ctx:
             record = audit.list_records(ctx, event="structure.revised", limit=1).items[0].id
             log = {"record": record, "checkpoint": str(audit.checkpoint(ctx).size)}
-        yield World(mall, {**log, "gone": gone.id, "draft": draft.id, "schedule": schedule.id, "grant": grant.id})
+        yield World(
+            mall, {**log, **hung(mall), "gone": gone.id, "draft": draft.id, "schedule": schedule.id, "grant": grant.id}
+        )
+
+
+def hung(mall: Mall) -> dict[str, str]:
+    """Hang a picture on `fiction/crime`, and leave another one staged; returns their ids."""
+    with mall.begin(ME) as ctx:
+        waiting = attachments.stage(ctx, file=b"waiting", file_name="b.txt", owner="category:books/fiction/crime")
+        made = attachments.upload_file(ctx, file=b"hung", file_name="a.txt", owner="category:books/fiction/crime")
+    return {"attachment": made.attachment, "version": made.ref, "staged": waiting.id}
 
 
 RENAMED: Any = [{"op": "update", "node": "fiction/crime", "name": "Crimes"}]
@@ -97,6 +107,18 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "access.revoke_key": {"purpose": "links", "number": 1},
     "access.rotate_key": {"purpose": "links"},
     "access.set_role": {"role": "chief", "permissions": ["structure.edit"]},
+    "attachments.attach": {"staged": "$staged"},
+    "attachments.get_attachment": {"attachment": "$attachment"},
+    "attachments.get_version": {"version": "$version"},
+    "attachments.label_history": {"attachment": "$attachment", "label": "live"},
+    "attachments.list_attachments": {},
+    "attachments.list_versions": {"attachment": "$attachment"},
+    "attachments.open_version": {"version": "$version"},
+    "attachments.remove_attachment": {"attachment": "$attachment"},
+    "attachments.remove_label": {"attachment": "$attachment", "label": "live"},
+    "attachments.set_label": {"attachment": "$attachment", "label": "draft", "to": 1},
+    "attachments.stage": {"file": b"new", "file_name": "c.txt", "owner": "category:books/fiction/crime"},
+    "attachments.upload_file": {"file": b"new", "file_name": "c.txt", "owner": "category:books/fiction/crime"},
     "audit.checkpoint": {},
     "audit.consistency": {"old": "$checkpoint"},
     "audit.erase_subject": {"principal": "user:other"},
@@ -167,6 +189,10 @@ UNKNOWN: dict[str, Any] = {
     "unit": "nowhere",
     "role": "nothing",
     "record": f"aud_{0:032x}",
+    "attachment": f"att_{0:032x}",
+    "version": f"att_{0:032x}@1",
+    "staged": f"upl_{0:032x}",
+    "owner": "category:nowhere/fiction/crime",
 }
 
 
@@ -306,7 +332,8 @@ def test_a_grant_opens_what_lies_in_its_scope(world: World, scope: str, where: d
         inside |= {"tree", "undo", "update_node"}
         refused_here = {"structure.move"}  # the table's move leads to the top of the channel
         lists = lists - {"structure.get_snapshot"} | {"structure.get_snapshot, but not this one"}
-        assert allowed == {f"structure.{name}" for name in inside} - refused_here | lists
+        hanging = {name for name in ARGUMENTS if name.startswith("attachments.")}  # all is asked about `fiction/crime`
+        assert allowed == {f"structure.{name}" for name in inside} - refused_here | hanging | lists
     else:
         of_the_mall = {
             name

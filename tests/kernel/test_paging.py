@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mallcore import Mall, Principal, access, structure
+from mallcore import Mall, Principal, access, attachments, audit, structure
 from mallcore.errors import InvalidInput
 from mallcore.kernel.operations import run
 from mallcore.kernel.paging import decode, encode
@@ -19,6 +19,10 @@ ME = Principal.system("test")
 LISTS: dict[str, dict[str, Any]] = {
     "access.list_grants": {},
     "access.list_roles": {},
+    "attachments.label_history": {"label": "live"},
+    "attachments.list_attachments": {},
+    "attachments.list_versions": {},
+    "audit.list_checkpoints": {},
     "audit.list_records": {},
     "structure.list_channels": {},
     "structure.list_drafts": {"channel": "books"},
@@ -37,6 +41,11 @@ def mall(database_url: str) -> Iterator[Mall]:
             structure.create_channel(ctx, slug="books", name="Books")
             for number in range(5):
                 _one_more(ctx, number)
+        for number in range(5):
+            with opened.begin(ME) as ctx:
+                _hang(ctx, number)
+            with opened.begin(ME) as ctx:
+                audit.checkpoint(ctx)
         yield opened
 
 
@@ -52,10 +61,22 @@ def _one_more(ctx: Any, number: int) -> None:
     access.grant(ctx, principal=f"user:{number}", role="visitor")
 
 
+def _hang(ctx: Any, number: int) -> None:
+    """One more attachment, and one more version of the first, to which its label moves."""
+    first = attachments.list_attachments(ctx, limit=1).items
+    file: Any = {"file_name": "a.txt", "owner": "channel:books"}
+    again, new = (attachments.stage(ctx, file=b"%d %d" % (number, one), **file) for one in (0, 1))
+    attachments.attach(ctx, staged=again.id, attachment=first[0].id if first else None)
+    attachments.attach(ctx, staged=new.id)
+
+
 def listed(mall: Mall, name: str, **more: Any) -> Any:
     """A page of a list."""
     with mall.begin(ME) as ctx:
-        return run(mall.catalogue[name], ctx, {**LISTS[name], **more})
+        arguments = {**LISTS[name], **more}
+        if "attachment" in mall.catalogue[name].parameters:
+            arguments["attachment"] = attachments.list_attachments(ctx, limit=1).items[0].id
+        return run(mall.catalogue[name], ctx, arguments)
 
 
 def test_every_list_is_tried_here(mall: Mall) -> None:

@@ -13,8 +13,8 @@ Scope = Literal["mall", "unit", "channel", "subtree"]
 BUILT_IN: Mapping[str, tuple[str, ...]] = {
     "owner": ("*",),
     "editor": ("structure.read", "structure.history", "structure.edit", "structure.draft", "structure.publish",
-               "structure.snapshot"),
-    "author": ("structure.read", "structure.history", "structure.draft"),
+               "structure.snapshot", "attachments.read", "attachments.write", "attachments.link"),
+    "author": ("structure.read", "structure.history", "structure.draft", "attachments.read"),
     "auditor": ("structure.read", "structure.history", "audit.read", "access.read"),
     "visitor": ("structure.read",),
 }  # fmt: skip

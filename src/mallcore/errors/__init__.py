@@ -192,3 +192,6 @@ __all__ = [
     "WouldCreateLoop",
     "WrongOffset",
 ]
+
+for _name in __all__:  # tracebacks and documents name the public place
+    globals()[_name].__module__ = __name__

@@ -12,7 +12,8 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, cast, get_type_hints
+from types import MappingProxyType
+from typing import Any, Concatenate, Literal, NamedTuple, ParamSpec, TypeVar, cast, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
 from sqlalchemy import delete, select, update
@@ -29,7 +30,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 Resolver = Callable[[Context, Mapping[str, Any]], Subject | Iterable[Subject]]
 Before = Callable[[Context, Mapping[str, Any]], Mapping[str, Any]]
-_NAMING = ("unit", "channel", "node", "draft", "schedule", "snapshot", "role", "grant")
+_NAMING = ("unit", "channel", "node", "draft", "schedule", "snapshot", "role", "grant", "owner", "attachment", "version",
+           "upload", "staged")  # fmt: skip
 Kind = Literal["query", "command", "stream"]
 
 
@@ -37,13 +39,26 @@ Kind = Literal["query", "command", "stream"]
 class Rest:
     """How an operation is reached over HTTP. ``{names}`` in the path are parameters of the operation.
 
-    ``raw`` names the parameter that takes the whole body as bytes; the others then come from the query string.
+    ``raw`` names the parameter that takes the whole body; the others then come from the query string. It takes bytes,
+    or, if ``streamed``, a binary stream that is read while the body comes. ``accepts`` are the media types of a streamed
+    body: with ``multipart/form-data`` among them, a form may bring the file and the parameters. ``asked`` names the
+    parameter that is told what the request asks for beside parameters: an `Asked`.
     """
 
     method: str
     path: str
     status: int = 200
     raw: str | None = None
+    streamed: bool = False
+    accepts: tuple[str, ...] = ()
+    asked: str | None = None
+
+
+class Asked(NamedTuple):
+    """What an HTTP request says of the answer it wants: its method, and its headers with names in lower case."""
+
+    method: str = "GET"
+    headers: Mapping[str, str] = MappingProxyType({})
 
 
 def anywhere(ctx: Context, given: Mapping[str, Any]) -> tuple[Subject, ...]:
