@@ -31,6 +31,8 @@ class HostTransactions:
 
     def __init__(self, session: Session) -> None:
         self.local: dict[Any, Any] = {}
+        self.writing = False
+        """Whether a unit of work of ours wrote in the outermost transaction that is open."""
         self._session = session
         self._waiting: dict[SessionTransaction, list[_Waiting]] = {}
         self._committed: set[SessionTransaction] = set()
@@ -90,6 +92,7 @@ class HostTransactions:
             self._outermost(waiting)
         if parent is None:
             self.local.clear()
+            self.writing = False
             self._end()
 
     def _outermost(self, waiting: list[_Waiting]) -> None:

@@ -69,6 +69,9 @@ class Work(ABC):
     def may_wait(self) -> None:  # noqa: B027 - most kinds of work may
         """Called before what may wait for a database in another way than through the session."""
 
+    def let_go(self) -> None:  # noqa: B027 - a host's transaction is its own
+        """Give back what is held for reading, before something that takes long; what is read later may be newer."""
+
     def on_commit(self, callback: Callback) -> None:
         """Call this after the outermost commit; it must not raise."""
         self._committed.append(callback)
@@ -128,6 +131,10 @@ class OwnWork(Work):
             self._release = self._source.begin_write(session)
         return session
 
+    def let_go(self) -> None:
+        if self._session is not None and self._release is None:
+            self._session.rollback()
+
     @property
     def begun(self) -> bool:
         return self._session is not None and self._session.in_transaction()
@@ -180,6 +187,7 @@ class JoinedWork(Work):
         if self._savepoint is None:
             self._backend.join(self._session.connection())
             self._savepoint = self._session.begin_nested()
+            self._host.writing = True
         return self._session
 
     @property
@@ -188,7 +196,7 @@ class JoinedWork(Work):
 
     @property
     def writing(self) -> bool:
-        return self._savepoint is not None
+        return self._host.writing  # an earlier unit of work in the host's transaction still holds its locks
 
     def commit(self) -> None:
         try:

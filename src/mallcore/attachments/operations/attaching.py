@@ -47,7 +47,11 @@ from mallcore.kernel.ports import Subject
 
 Attach = Annotated[AttachmentRef | None, Field(description="The attachment that gets it; default: a new one.")]
 Labelled = Annotated[LabelName | None, Field(description="The label that moves to the new version, if any.")]
+_MEDIA = ("application/octet-stream", "multipart/form-data")
 Expect = Annotated[int | None, Field(ge=0, description="The version at which the label must stand; 0: at none.")]
+
+
+OPEN = ("open", "staged")  # states of an upload that is alive
 
 
 def _of_staged(ctx: Context, given: Given) -> Subject:
@@ -103,14 +107,26 @@ def _intent(ctx: Context, staged: str | Staged) -> Any:
 
 
 def _taken(ctx: Context, row: Any) -> None:
-    """The intent is dropped and the blob is ready; fenced: only if it is the very incarnation that was written."""
-    if ctx.execute(delete(upload).where(upload.c.id == row.id, upload.c.state != "expired")).rowcount != 1:
+    """The intent is dropped and the blob is ready; fenced: only if it is the very incarnation that was claimed."""
+    if ctx.execute(delete(upload).where(upload.c.id == row.id, upload.c.state.in_(OPEN))).rowcount != 1:
         raise UploadClosed(upload=row.id, state="attached or expired")
-    held = update(blob).where(*_same(blob, row), blob.c.state.in_(("pending", "ready")))
-    if ctx.execute(held.values(state="ready", touched_at=ctx.now())).rowcount != 1:
+    if not (_made_ready(ctx, row) or _still_ready(ctx, row)):
         raise UploadClosed(upload=row.id, state="collected")
+
+
+def _made_ready(ctx: Context, row: Any) -> bool:
+    """Whether the blob was pending: then everybody who claimed it wrote it, this upload too, and its copy is whole."""
+    held = update(blob).where(*_same(blob, row), blob.c.state == "pending")
+    if ctx.execute(held.values(state="ready", touched_at=ctx.now())).rowcount != 1:
+        return False
     written = update(replica).where(*_same(replica, row), replica.c.store == row.store, replica.c.state == "pending")
-    ctx.execute(written.values(state="ready", verified_at=ctx.now()))
+    return ctx.execute(written.values(state="ready", verified_at=ctx.now())).rowcount == 1
+
+
+def _still_ready(ctx: Context, row: Any) -> bool:
+    """Whether somebody else made it ready: of a further copy nothing is known here, and it is checked by `mirror`."""
+    held = update(blob).where(*_same(blob, row), blob.c.state == "ready")
+    return ctx.execute(held.values(touched_at=ctx.now())).rowcount == 1
 
 
 def _same(table: Any, row: Any) -> tuple[Any, ...]:
@@ -173,7 +189,7 @@ def _before(ctx: Context, given: Given) -> Given:
 @operation(permission="attachments.write", kind="command", subject=of_owner, before=_before,
            errors=(ContentMismatch, ContentRefused, InvalidInput, LabelMoved, LimitExceeded, StoreUnavailable,
                    UnknownAttachment),
-           rest=Rest("POST", "/attachments", 201))  # fmt: skip
+           rest=Rest("POST", "/attachments", 201, raw="file", streamed=True, accepts=_MEDIA))  # fmt: skip
 def upload_file(
     ctx: Context,
     *,

@@ -52,7 +52,8 @@ def _refusal(ctx: Context, unit_id: str, id: str, n: int) -> MallError | None:
         .join(version, version.c.attachment_id == attachment.c.id)
         .where(attachment.c.id == id, version.c.n == n)
     )
-    row = ctx.execute(query).one_or_none()
+    # The anchor is held until this transaction ends: nobody drops the version between this look and the pin.
+    row = ctx.execute(query.with_for_update(read=True, of=attachment)).one_or_none()
     if row is None or row.unit_id != unit_id:
         return UnknownVersion(attachment=id, version=n)
     owner = located(ctx, row.owner_kind, row.owner_id, row.unit_id, row.channel_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Annotated, Any, BinaryIO
 
@@ -26,6 +26,7 @@ from mallcore.attachments.model.tables import version as versions
 from mallcore.attachments.operations.happened import AttachmentRemoved, ContentRead
 from mallcore.attachments.operations.moments import number_then
 from mallcore.attachments.operations.owners import attachment_row, of_attachment, owner_of
+from mallcore.attachments.operations.roles import best_first
 from mallcore.attachments.rules.refs import LIVE, Ref, parsed, version_ref
 from mallcore.errors import (
     ContentErased,
@@ -33,6 +34,7 @@ from mallcore.errors import (
     NothingToDo,
     ObjectMissing,
     RangeNotSatisfiable,
+    StoreDenied,
     StoreUnavailable,
     UnknownAttachment,
     UnknownLabel,
@@ -223,23 +225,30 @@ def opened(ctx: Context, found: Version, start: int = 0, end: int | None = None)
 def opened_blob(ctx: Context, unit_id: str, digest: str, start: int = 0, end: int | None = None) -> BinaryIO:
     """The bytes of a unit's content: from the store that is written to when it has them, else from a mirror."""
     stores, failed = ctx.port(Stores), None
-    for row in replicas(ctx, unit_id, digest):
+    for row in _read_twice(ctx, unit_id, digest):
         try:
             return stores[row.store].open(row.object_key, start, end)
-        except (ObjectMissing, StoreUnavailable) as error:
+        except (ObjectMissing, StoreDenied, StoreUnavailable) as error:
             failed = failed or error
     reason = "none of the copies can be read" if failed is None else str(failed)
     raise StoreUnavailable(store=", ".join(stores.names), reason=reason) from failed
+
+
+def _read_twice(ctx: Context, unit_id: str, digest: str) -> Iterator[Any]:
+    """The copies, and those that came since: a store may be emptied between our look at the rows and at the store."""
+    seen = replicas(ctx, unit_id, digest)
+    yield from seen
+    known = {(row.store, row.object_key) for row in seen}
+    yield from (row for row in replicas(ctx, unit_id, digest) if (row.store, row.object_key) not in known)
 
 
 def replicas(ctx: Context, unit_id: str, digest: str) -> list[Any]:
     """Where a content lies, best copy first."""
     mine = (replica.c.unit_id == unit_id, replica.c.digest == digest, replica.c.state == "ready")
     current = (blob.c.unit_id == unit_id) & (blob.c.digest == digest) & (blob.c.incarnation == replica.c.incarnation)
-    query = select(replica).join(blob, current).where(*mine)
+    query = best_first(select(replica).join(blob, current).where(*mine))
     stores = ctx.port(Stores)
-    rows = [row for row in ctx.execute(query) if row.store in stores]
-    return sorted(rows, key=lambda row: (row.store != "main", row.store))
+    return [row for row in ctx.execute(query) if row.store in stores]
 
 
 @operation(permission="attachments.write", kind="command", subject=of_attachment,

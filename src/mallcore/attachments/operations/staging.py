@@ -34,6 +34,7 @@ from mallcore.attachments.model.tables import blob, replica, upload
 from mallcore.attachments.operations.happened import UploadBegun
 from mallcore.attachments.operations.owners import Owner, of_owner, owner_of
 from mallcore.attachments.operations.policies import Slots
+from mallcore.attachments.operations.roles import written_store
 from mallcore.attachments.rules.inspection import examined
 from mallcore.attachments.rules.names import checked_file_name
 from mallcore.attachments.rules.refs import object_key
@@ -49,7 +50,7 @@ from mallcore.errors import (
 )
 from mallcore.kernel.context import Context
 from mallcore.kernel.ids import new_id
-from mallcore.kernel.objects import MAIN, Stores
+from mallcore.kernel.objects import Stores
 from mallcore.kernel.operations import operation
 
 STAGED_FOR = timedelta(hours=1)  # how long staged content waits to be attached
@@ -66,11 +67,14 @@ class Spooled(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """A blob's row as this upload holds it: which incarnation, and whether its bytes are still to be written."""
+    """A blob's row as this upload holds it: which incarnation, and under which key its bytes are still to be written.
+
+    Without a key there is nothing to write, and nothing that the collector would have to delete should this fail.
+    """
 
     incarnation: str
-    object_key: str
-    to_write: bool
+    store: str
+    object_key: str | None
 
 
 class Intended(NamedTuple):
@@ -110,6 +114,7 @@ def stage(
     about = owner_of(ctx, owner, unit)
     policy = ctx.port(Slots)[slot]
     intended = Intended("stage", about, policy, checked_file_name(file_name), declared_type, meta)
+    ctx.work.let_go()  # whoever sends slowly must not hold a connection to the database meanwhile
     with spooled(file, policy, size=size, sha256=sha256) as content:
         return keep(ctx, intended, content)
 
@@ -159,8 +164,8 @@ def keep(ctx: Context, intended: Intended, content: Spooled) -> Staged:
                 details={"owner": intended.owner.ref, "slot": intended.slot.name, "digest": content.digest},
             )
         )
-    if claim.to_write:
-        _written(ctx, content, claim)
+    if claim.object_key is not None:
+        _written(ctx, content, claim.store, claim.object_key)
     facts = content.facts
     return Staged(
         id=id,
@@ -185,7 +190,7 @@ def _intent(ctx: Context, id: str, intended: Intended, content: Spooled, claim: 
         "owner_kind": owner.kind,
         "owner_id": owner.id,
         "slot": intended.slot.name,
-        "store": MAIN,
+        "store": claim.store,
         "object_key": claim.object_key,
         "incarnation": claim.incarnation,
         "digest": content.digest,
@@ -208,17 +213,25 @@ def claimed(ctx: Context, unit_id: str, content: Spooled) -> Claim:
         ctx.add_new(blob, _blob(ctx, unit_id, content))
         row = ctx.execute(select(blob).where(*mine).with_for_update()).one_or_none()
     values: dict[str, Any] = {"touched_at": ctx.now()}
-    if row.state == "deleting":  # a new incarnation has a new key: the collector may finish with the old one at leisure
-        values |= {"incarnation": _incarnation(), "state": "pending"}
+    if row.state == "deleting" or _is_lost(ctx, row):
+        # a new incarnation has a new key: the collector may finish with the old one at leisure
+        values |= {"incarnation": new_incarnation(), "state": "pending"}
     ctx.execute(update(blob).where(*mine).values(**values))
-    return _placed(ctx, unit_id, content, values.get("incarnation", row.incarnation), row.state != "ready")
+    return _placed(ctx, row, values.get("incarnation", row.incarnation), values.get("state", row.state) == "pending")
+
+
+def _is_lost(ctx: Context, row: Any) -> bool:
+    """Whether no store has a copy any more: then who brings the content again heals it."""
+    same = (replica.c[name] == row._mapping[name] for name in ("unit_id", "digest", "incarnation"))
+    held = select(replica.c.store).where(*same, replica.c.state == "ready").limit(1)
+    return row.state == "ready" and ctx.execute(held).first() is None
 
 
 def _blob(ctx: Context, unit_id: str, content: Spooled) -> dict[str, Any]:
     return {
         "unit_id": unit_id,
         "digest": content.digest,
-        "incarnation": _incarnation(),
+        "incarnation": new_incarnation(),
         "size": content.facts.size,
         "state": "pending",
         "detected_type": content.facts.detected_type,
@@ -228,33 +241,29 @@ def _blob(ctx: Context, unit_id: str, content: Spooled) -> dict[str, Any]:
     }
 
 
-def _incarnation() -> str:
+def new_incarnation() -> str:
     """Never the same twice: it is what keeps a late deletion from meeting new bytes."""
     return os.urandom(16).hex()
 
 
-def _placed(ctx: Context, unit_id: str, content: Spooled, incarnation: str, to_write: bool) -> Claim:
+def _placed(ctx: Context, row: Any, incarnation: str, to_write: bool) -> Claim:
     """The claim, with a replica's row for the store that is written to."""
-    key = object_key(unit_id, content.digest, incarnation)
-    if to_write:
-        mine = {"unit_id": unit_id, "digest": content.digest, "incarnation": incarnation, "store": MAIN}
-        ctx.add_new(replica, {**mine, "object_key": key, "state": "pending", "created_at": ctx.now()})
-    return Claim(incarnation, key, to_write)
+    store = written_store(ctx)
+    if not to_write:
+        return Claim(incarnation, store, None)
+    key = object_key(row.unit_id, row.digest, incarnation)
+    mine = {"unit_id": row.unit_id, "digest": row.digest, "incarnation": incarnation, "store": store}
+    ctx.add_new(replica, {**mine, "object_key": key, "state": "pending", "created_at": ctx.now()})
+    return Claim(incarnation, store, key)
 
 
-def _written(ctx: Context, content: Spooled, claim: Claim) -> None:
+def _written(ctx: Context, content: Spooled, name: str, key: str) -> None:
     """U2: the bytes, under a key that is free or holds the same bytes already."""
-    store = ctx.port(Stores)[MAIN]
+    store, facts = ctx.port(Stores)[name], content.facts
     content.file.seek(0)
     try:
-        store.put_new(
-            claim.object_key,
-            content.file,
-            size=content.facts.size,
-            sha256=content.digest,
-            content_type=content.facts.detected_type,
-        )
+        store.put_new(key, content.file, size=facts.size, sha256=content.digest, content_type=facts.detected_type)
     except ObjectExists:
-        found = store.stat(claim.object_key)
-        if found.size != content.facts.size or found.sha256 not in (None, content.digest):
+        found = store.stat(key)
+        if found.size != facts.size or found.sha256 not in (None, content.digest):
             raise StoreUnavailable(store=store.url, reason="an object it holds is not what was written") from None
