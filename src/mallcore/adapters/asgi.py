@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import MutableMapping
 from typing import Any
 
+from mallcore.adapters.bridging import Receive, Send, Uploads, deliver
+from mallcore.adapters.forms import read_form
 from mallcore.api import Authenticate, Dispatch, EventStream, Mall, Options, Request, Response
 
-__all__ = ["MallASGI"]
+__all__ = ["MallASGI", "Receive", "Scope", "Send"]
 
 Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _BODILESS = ("GET", "HEAD", "OPTIONS")
 
@@ -25,7 +25,8 @@ class MallASGI:
     """
 
     def __init__(self, mall: Mall, authenticate: Authenticate, *, options: Options | None = None) -> None:
-        self.dispatch = Dispatch(mall, authenticate, options)
+        self.dispatch = Dispatch(mall, authenticate, options, read_form)
+        self._uploads = Uploads(self.dispatch)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -39,17 +40,27 @@ class MallASGI:
         request = _request(scope)
         response = self.dispatch.quick(request)
         if response is None:
-            if request.method not in _BODILESS:
-                body = await _body(request, receive, self.dispatch.options.max_body)
-                if body is None:
-                    return
-                request.body = body
-            response = await asyncio.to_thread(self.dispatch.run, request)
-        if response.stream is None:
+            response = await self._patient(request, receive)
+        if response is None:
+            return
+        if response.chunks is not None:
+            await deliver(_start(response), response.chunks, receive, send)
+        elif response.stream is None:
             await send(_start(response))
             await send({"type": "http.response.body", "body": response.body})
         else:
             await _Streaming(response.stream, receive, send).run(_start(response))
+
+    async def _patient(self, request: Request, receive: Receive) -> Response | None:
+        """The response of what may wait; nothing when the client is gone."""
+        if self.dispatch.streams_body(request):
+            return await self._uploads.run(request, receive)
+        if request.method not in _BODILESS:
+            body = await _body(request, receive, self.dispatch.options.max_body)
+            if body is None:
+                return None
+            request.body = body
+        return await asyncio.to_thread(self.dispatch.run, request)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         """The mall belongs to the host, so nothing is opened or closed here but the streams."""

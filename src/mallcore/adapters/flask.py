@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mallcore.adapters.wsgi import request_of
-from mallcore.api import Authenticate, Dispatch, Mall, Options, Request
+from mallcore.adapters.forms import read_form
+from mallcore.adapters.wsgi import end_known, no_length, request_of
+from mallcore.api import Authenticate, Dispatch, Mall, Options, Request, Response
 from mallcore.errors import MissingExtra
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def mall_blueprint(
         import flask
     except ImportError as error:
         raise MissingExtra(what="The Flask adapter", extra="flask") from error
-    dispatch = Dispatch(mall, authenticate, options)
+    dispatch = Dispatch(mall, authenticate, options, read_form)
     blueprint = flask.Blueprint(name, __name__)
 
     def mall_view(path: str = "") -> flask.Response:
@@ -37,16 +38,28 @@ def mall_blueprint(
         request = request_of(asked.environ, base, "/" + path)
         response = dispatch.quick(request)
         if response is None:
-            request.body = _body(request, dispatch.options.max_body)
-            response = dispatch.run(request)
+            response = _patient(dispatch, request)
         # A list, because Flask counts plain bytes itself: a HEAD tells the length of what a GET would send.
-        return flask.Response(response.stream or [response.body], response.status, response.headers)
+        return flask.Response(response.chunks or response.stream or [response.body], response.status, response.headers)
 
     for rule in ("/", "/<path:path>"):
         blueprint.add_url_rule(
             rule, "api", mall_view, methods=_METHODS, provide_automatic_options=False, merge_slashes=False
         )
     return blueprint
+
+
+def _patient(dispatch: Dispatch, request: Request) -> Response:
+    import flask
+
+    environ = flask.request.environ
+    if not dispatch.streams_body(request):
+        request.body = _body(request, dispatch.options.max_body)
+    elif not end_known(request, environ):
+        return dispatch.refuse(request, no_length())
+    else:
+        request.stream = environ["wsgi.input"]
+    return dispatch.run(request)
 
 
 def _body(request: Request, limit: int) -> bytes:

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from mallcore.api import Authenticate, Dispatch, Mall, Options, Request, Response
+from mallcore.adapters.forms import read_form
+from mallcore.api import Authenticate, Dispatch, Mall, Options, Refused, Request, Response
+from mallcore.errors import InvalidInput
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
@@ -21,17 +23,31 @@ class MallWSGI:
     """
 
     def __init__(self, mall: Mall, authenticate: Authenticate, *, options: Options | None = None) -> None:
-        self.dispatch = Dispatch(mall, authenticate, options)
+        self.dispatch = Dispatch(mall, authenticate, options, read_form)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path = _decoded(environ.get("PATH_INFO", "")) or "/"
         request = request_of(environ, _decoded(environ.get("SCRIPT_NAME", "")), path)
         response = self.dispatch.quick(request)
         if response is None:
+            response = self._patient(request, environ)
+        sent = response.chunks or response.stream
+        try:
+            start_response(status_line(response), response.headers)
+        except BaseException:
+            if sent is not None:
+                sent.close()
+            raise
+        return [response.body] if sent is None else sent
+
+    def _patient(self, request: Request, environ: WSGIEnvironment) -> Response:
+        if not self.dispatch.streams_body(request):
             request.body = _body(request, environ, self.dispatch.options.max_body)
-            response = self.dispatch.run(request)
-        start_response(status_line(response), response.headers)
-        return [response.body] if response.stream is None else response.stream
+        elif not end_known(request, environ):
+            return self.dispatch.refuse(request, no_length())
+        else:
+            request.stream = environ["wsgi.input"]
+        return self.dispatch.run(request)
 
 
 def request_of(environ: Mapping[str, Any], base: str, path: str) -> Request:
@@ -42,6 +58,16 @@ def request_of(environ: Mapping[str, Any], base: str, path: str) -> Request:
             headers[name.replace("_", "-").lower()] = environ[name]
     query = environ.get("QUERY_STRING", "")
     return Request(environ["REQUEST_METHOD"].upper(), path, query, headers, base=base.rstrip("/"), origin=environ)
+
+
+def no_length() -> Refused:
+    """For a body of unknown length, on a server that does not mark its end."""
+    return Refused(411, InvalidInput(field="content-length", reason="this server can't tell where the body ends"))
+
+
+def end_known(request: Request, environ: Mapping[str, Any]) -> bool:
+    """Whether reading stops at the end of the body: by its length, or because the server sees to it."""
+    return request.headers.get("content-length", "").isdecimal() or bool(environ.get("wsgi.input_terminated"))
 
 
 def status_line(response: Response) -> str:

@@ -3,17 +3,24 @@
 Adapters translate a server's request into a `Request`, give it to a `Dispatch`, and translate the `Response` back.
 """
 
+from mallcore.api.bodies import Form
+from mallcore.api.deliveries import Chunks, Delivery
 from mallcore.api.dispatch import Dispatch
 from mallcore.api.http import Authenticate, Mall, Options, Request, Response
 from mallcore.api.openapi import openapi
+from mallcore.api.rules.problems import Refused
 from mallcore.api.streams import EventStream
 
 __all__ = [
     "Authenticate",
+    "Chunks",
+    "Delivery",
     "Dispatch",
     "EventStream",
+    "Form",
     "Mall",
     "Options",
+    "Refused",
     "Request",
     "Response",
     "openapi",

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
+from mallcore.api.deliveries import delivered, is_delivery
 from mallcore.api.http import Request, Response
 from mallcore.api.rules.negotiation import JSON, accepts, matches
 from mallcore.api.rules.problems import MEDIA_TYPE, Refused, document
@@ -38,6 +39,8 @@ class Call(NamedTuple):
 
 def answer(call: Call, result: Any) -> Response:
     """The result as a response: what a read shows is tagged, and not sent again to whoever has it."""
+    if is_delivery(result):
+        return delivered(call.request.method, result)
     content_type: str = getattr(result, "content_type", JSON)
     accept = call.request.headers.get("accept")
     if accept is not None and not accepts(accept, content_type.partition(";")[0]):
@@ -90,11 +93,14 @@ def _body(route: Route, result: Any) -> bytes:
 
 
 def _location(call: Call, result: Any) -> str | None:
-    """Where what was made can be read: its id (or name) under the path that reads one of its kind."""
-    named = getattr(result, "id", None) or getattr(result, "name", None)
-    if call.route.location is None or not isinstance(named, str):
+    """Where what was made can be read: its id or name (or what it belongs to) under the path that reads such."""
+    if call.route.location is None:
         return None
-    *parts, _ = call.route.location
+    *parts, last = call.route.location
+    found = (getattr(result, name, None) for name in ("id", "name", last[1:-1]))
+    named = next((one for one in found if isinstance(one, str)), None)
+    if named is None:
+        return None
     filled = [call.path[part[1:-1]] if part.startswith("{") else part for part in parts]
     return quote(call.request.base, safe="/") + "".join(f"/{quote(part, safe=':')}" for part in (*filled, named))
 
@@ -127,9 +133,11 @@ def problem(request: Request, error: MallError, status: int, headers: Mapping[st
 def finished(request: Request, response: Response) -> Response:
     """Headers every response has; a HEAD has no body, but tells how long it would be."""
     headers = response.headers
-    headers.append(_NOSNIFF)
+    if response.header(_NOSNIFF[0]) is None:
+        headers.append(_NOSNIFF)
     headers.append(("x-request-id", request.request_id))
-    if response.stream is None and response.status not in (204, 304):
+    bytes_only = response.stream is None and response.chunks is None
+    if bytes_only and response.status not in (204, 304) and response.header("content-length") is None:
         headers.append(("content-length", str(len(response.body))))
     if request.method == "HEAD":
         response.body = b""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic_core import from_json
@@ -12,17 +13,28 @@ from mallcore.api.rules.negotiation import BadTag, is_json, revision_of
 from mallcore.api.rules.problems import Refused
 from mallcore.api.table import Route
 from mallcore.errors import InvalidInput
+from mallcore.kernel.operations import Asked
 
 
-def arguments(route: Route, path: dict[str, str], request: Request) -> dict[str, Any]:
-    """All that was given, under the operation's names; what is given twice must agree."""
+def arguments(
+    route: Route, path: dict[str, str], request: Request, brought: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """All that was given, under the operation's names; what is given twice must agree.
+
+    ``brought`` is what was taken from the body already.
+    """
     given: dict[str, Any] = {}
     if route.takes_body:
         _refuse_query(request)
         given = _body(request)
     elif request.query:
         given = queries.arguments(request.query, route.lists, route.documents)
-    if route.rest.raw is not None:
+    if route.rest.asked is not None:
+        _add(given, route.rest.asked, Asked(request.method, request.headers))
+    if brought is not None:
+        for name, value in brought.items():
+            _add(given, name, value)
+    elif route.rest.raw is not None:
         _add(given, route.rest.raw, request.body)
     elif request.body and not route.takes_body:
         raise _wrong(400, "body", f"{request.method} takes its parameters from the query string, not from a body")

@@ -9,12 +9,15 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 from mallcore.api.answers import NOT_STORED, READS, Call, answer, finished, problem
 from mallcore.api.arguments import arguments
+from mallcore.api.bodies import Forms
 from mallcore.api.http import Authenticate, Mall, Options, Request, Response
 from mallcore.api.pages import PAGES
+from mallcore.api.receiving import Receiver
 from mallcore.api.rules.negotiation import EVENTS, request_id_of
 from mallcore.api.rules.problems import Refused, status_of
 from mallcore.api.rules.routes import split
@@ -33,12 +36,15 @@ _NOBODY = Principal.anonymous()
 class Dispatch:
     """The REST face of a mall, without a framework."""
 
-    def __init__(self, mall: Mall, authenticate: Authenticate, options: Options | None = None) -> None:
+    def __init__(
+        self, mall: Mall, authenticate: Authenticate, options: Options | None = None, forms: Forms | None = None
+    ) -> None:
         if inspect.iscoroutinefunction(authenticate):
             raise TypeError("authenticate is called from threads and from event loops: write it as a plain function")
         self.mall = mall
         self.options = options or Options()
         self.streams = Streams(self.options.max_streams, self.options.heartbeat)
+        self._receiver = Receiver(self.options.max_upload, forms)
         self._authenticate = authenticate
         self._known: Table | None = None
 
@@ -49,6 +55,26 @@ class Dispatch:
         if known is None or known.catalogue is not catalogue:
             known = self._known = Table(catalogue, PAGES)
         return known
+
+    def streams_body(self, request: Request) -> bool:
+        """Whether the body is read while it comes: give it as ``request.stream`` then, and read nothing of it."""
+        if request.method in (*READS, "OPTIONS"):
+            return False
+        try:
+            entry, _ = self.table.find(request)
+        except Refused:
+            return False
+        return entry.plain is not None and entry.plain.rest.streamed
+
+    def refuse(self, request: Request, error: MallError | Refused) -> Response:
+        """The response of an adapter that can't take the request now."""
+
+        def respond(request: Request) -> Response:
+            raise error
+
+        response = self._guarded(request, respond)
+        assert response is not None
+        return response
 
     def quick(self, request: Request) -> Response | None:
         """The response, if it can be had without waiting; the body need not be there yet."""
@@ -103,16 +129,39 @@ class Dispatch:
         if entry.page is not None:
             return entry.page(request, self.mall, table, True)
         call = Call(request, entry, entry.choose(request.headers.get("accept")), path)
+        if call.route.rest.streamed:
+            with self._receiver.received(call.route, path, request, lambda: self._let_in(call)) as given:
+                return self._carried_out(call, given)
         self._refuse_large(request)
         principal = self._principal(request)
         given = arguments(call.route, path, request)
         if call.route.operation.kind == "stream":
             return self._stream(call, given, principal)
-        with self.mall.begin(principal, request_id=request.request_id) as ctx:
-            response = answer(call, run(call.route.operation, ctx, given))
-            if ctx.replayed:
-                response.headers.append(("idempotency-replayed", "true"))
+        return self._carried_out(call, given)
+
+    def _carried_out(self, call: Call, given: dict[str, Any]) -> Response:
+        response: Response | None = None
+        try:
+            with self._begin(call.request) as ctx:
+                response = answer(call, run(call.route.operation, ctx, given))
+                if ctx.replayed:
+                    response.headers.append(("idempotency-replayed", "true"))
+        except BaseException:
+            if response is not None and response.chunks is not None:
+                response.chunks.close()
+            raise
         return response
+
+    def _begin(self, request: Request) -> AbstractContextManager[Context]:
+        return self.mall.begin(self._principal(request), request_id=request.request_id)
+
+    def _let_in(self, call: Call) -> None:
+        """Refuse a caller who holds the operation's permission nowhere, before anything is kept of what it sends."""
+        operation = call.route.operation
+        with self._begin(call.request) as ctx:
+            ctx.operation = operation.name
+            if operation.permission is not None and not ctx.reach(operation.permission):
+                ctx.refuse(operation.permission)
 
     def _principal(self, request: Request) -> Principal:
         if request.principal is None:

@@ -12,6 +12,8 @@ from mallcore.kernel.context import Context, Principal
 from mallcore.kernel.operations import Catalogue
 
 if TYPE_CHECKING:
+    from mallcore.api.bodies import Source
+    from mallcore.api.deliveries import Chunks
     from mallcore.api.streams import EventStream
 
 
@@ -28,6 +30,8 @@ class Request:
     query: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    stream: Source | None = field(default=None, repr=False)
+    """The body of a request for which `Dispatch.streams_body` is true, to be read while it comes."""
     base: str = ""
     origin: Mapping[str, Any] = field(default_factory=dict, repr=False)
     principal: Principal | None = field(default=None, repr=False)
@@ -42,12 +46,13 @@ class Request:
 
 @dataclass(slots=True)
 class Response:
-    """What to send back: bytes, or a stream of events."""
+    """What to send back: bytes, a stream of events, or a content piece by piece (to be closed by whoever sends it)."""
 
     status: int
     headers: list[tuple[str, str]]
     body: bytes = b""
     stream: EventStream | None = None
+    chunks: Chunks | None = None
 
     def header(self, name: str) -> str | None:
         """The first header of this name."""
@@ -63,10 +68,14 @@ class Options:
     """How the API answers.
 
     ``blocking`` says that ``authenticate`` may wait (for a database, a network), so that it must not be called on an
-    event loop: then every request goes to a thread.
+    event loop: then every request goes to a thread. ``max_upload`` limits bodies that are read while they come; on an
+    event loop, ``max_uploads`` of them may come at once, and one from which nothing came for ``patience`` seconds ends.
     """
 
     max_body: int = 32 << 20
+    max_upload: int = 5 << 30
+    max_uploads: int = 32
+    patience: float = 60.0
     max_streams: int = 1000
     heartbeat: float = 15.0
     challenge: str = 'Bearer realm="mall"'

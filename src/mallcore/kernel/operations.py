@@ -30,8 +30,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 Resolver = Callable[[Context, Mapping[str, Any]], Subject | Iterable[Subject]]
 Before = Callable[[Context, Mapping[str, Any]], Mapping[str, Any]]
-_NAMING = ("unit", "channel", "node", "draft", "schedule", "snapshot", "role", "grant", "owner", "attachment", "version",
-           "upload", "staged")  # fmt: skip
+_NAMING = ("unit", "channel", "node", "draft", "schedule", "snapshot", "role", "grant", "owner", "attachment",
+           "version", "upload", "staged")  # fmt: skip
 Kind = Literal["query", "command", "stream"]
 
 

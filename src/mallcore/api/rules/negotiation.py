@@ -49,8 +49,17 @@ def is_json(content_type: str) -> bool:
     >>> is_json("application/json; charset=utf-8"), is_json("application/merge-patch+json"), is_json("text/plain")
     (True, True, False)
     """
-    name = content_type.partition(";")[0].strip().lower()
+    name = media_type(content_type)
     return name == JSON or (name.startswith("application/") and name.endswith("+json"))
+
+
+def media_type(content_type: str) -> str:
+    """The media type in a ``Content-Type``, without its parameters.
+
+    >>> media_type("Multipart/Form-Data; boundary=x")
+    'multipart/form-data'
+    """
+    return content_type.partition(";")[0].strip().lower()
 
 
 def matches(header: str, etag: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -20,8 +21,13 @@ def arguments(query: str, lists: frozenset[str], documents: frozenset[str]) -> d
     >>> arguments("depth=2&only=a&only=b&settle=%7B%22*%22%3A%22ours%22%7D", frozenset({"only"}), frozenset({"settle"}))
     {'depth': '2', 'only': ['a', 'b'], 'settle': {'*': 'ours'}}
     """
+    return gathered(_pairs(query), lists, documents)
+
+
+def gathered(pairs: Iterable[tuple[str, str]], lists: frozenset[str], documents: frozenset[str]) -> dict[str, Any]:
+    """Names and texts as arguments: a name of ``lists`` may come again, a text of ``documents`` is JSON."""
     found: dict[str, Any] = {}
-    for name, value in _pairs(query):
+    for name, value in pairs:
         if name in lists:
             found.setdefault(name, []).append(value)
         elif name in found:

@@ -1,0 +1,68 @@
+"""Operations that read a body while it comes: what they are given, and who is let in before a form is read."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO, cast
+
+from mallcore.api.arguments import arguments
+from mallcore.api.bodies import FORM, Body, Form, Forms, is_form, length_of, refuse_larger, refuse_other_types
+from mallcore.api.http import Request
+from mallcore.api.rules.problems import Refused
+from mallcore.api.rules.queries import gathered
+from mallcore.api.table import Route
+from mallcore.errors import InvalidInput
+
+
+class Receiver:
+    """Reads bodies up to a limit; ``forms`` reads those that are forms, where there is something that can."""
+
+    def __init__(self, limit: int, forms: Forms | None) -> None:
+        self._limit = limit
+        self._forms = forms
+
+    @contextmanager
+    def received(
+        self, route: Route, path: dict[str, str], request: Request, let_in: Callable[[], None]
+    ) -> Iterator[dict[str, Any]]:
+        """The arguments of the operation, good within the block.
+
+        A raw body is read by the operation, after its caller was let in. A form has to be read before that, so
+        ``let_in`` refuses whoever can't be let in whatever the form says.
+        """
+        content_type = request.headers.get("content-type")
+        refuse_other_types(content_type, self._taken(route))
+        body = self._opened(request)
+        if not is_form(content_type):
+            yield arguments(route, path, request, {cast(str, route.rest.raw): body})
+            return
+        let_in()
+        assert self._forms is not None
+        assert content_type is not None
+        form = self._forms(content_type, body)
+        with form.file:
+            yield arguments(route, path, request, _brought(route, form))
+
+    def _taken(self, route: Route) -> tuple[str, ...]:
+        return tuple(one for one in route.rest.accepts if one != FORM or self._forms is not None)
+
+    def _opened(self, request: Request) -> BinaryIO:
+        source = io.BytesIO(request.body) if request.stream is None else request.stream
+        length = length_of(request.headers.get("content-length", ""))
+        refuse_larger(length or 0, self._limit)
+        return cast(BinaryIO, Body(source, length, self._limit))
+
+
+def _brought(route: Route, form: Form) -> dict[str, Any]:
+    """A form's fields and file under the operation's names; what its file says of itself counts unless a field does."""
+    if form.field != route.rest.raw:
+        raise Refused(400, InvalidInput(field=form.field[:200], reason=f"the file's field is named {route.rest.raw!r}"))
+    found = gathered(form.fields, route.lists, route.documents)
+    if route.rest.raw in found:
+        raise Refused(400, InvalidInput(field=form.field, reason="it may be given only once"))
+    for name, said in (("file_name", form.file_name), ("declared_type", form.content_type)):
+        if name in route.fields and said:
+            found.setdefault(name, said)
+    return {**found, form.field: form.file}
