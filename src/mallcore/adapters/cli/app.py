@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mallcore.adapters.cli import checks, databases, demo, looking, serving, transfer
+from mallcore.adapters.cli import audits, checks, databases, demo, looking, serving, transfer
 from mallcore.adapters.cli.face import bind
 from mallcore.adapters.cli.faces import FACES
 from mallcore.adapters.cli.output import Output
@@ -23,7 +23,7 @@ GROUPS = {
     "structure schedule": "What is to be done at a time.",
     "structure snapshot": "Names for a moment of one or many channels.",
     "access": "Roles, and who holds them where.",
-    "audit": "What was done or refused, by whom, and when.",
+    "audit": "What was done or refused, by whom, and when; and that nobody changed it since.",
 }
 
 
@@ -62,6 +62,8 @@ def app() -> typer.Typer:
     command(groups["structure"], "watch")(looking.watch)
     command(groups["structure draft"], "tree")(looking.draft_tree)
     command(groups["structure schedule"], "run")(run_due)
+    for name in ("verify", "prove", "export", "ingest"):
+        command(groups["audit"], name)(getattr(audits, name))
     for face in FACES:
         bind(groups[face.path.rpartition(" ")[0]], face)
     return whole

@@ -6,7 +6,6 @@ import platform
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -16,6 +15,7 @@ import typer
 
 from mallcore import Mall, migrations, structure
 from mallcore.adapters.cli import databases
+from mallcore.adapters.cli.findings import Finding, checkpoints
 from mallcore.adapters.cli.folder import address
 from mallcore.adapters.cli.output import Output
 from mallcore.adapters.cli.progress import bars
@@ -35,16 +35,6 @@ _PARTITIONED = (
     "SELECT p.partstrat::text, (SELECT count(*) FROM pg_inherits i WHERE i.inhparent = p.partrelid) "
     "FROM pg_partitioned_table p WHERE p.partrelid = to_regclass('mall_node')"
 )
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What one check found: ``ok``, ``note`` or ``failed``, and for a failure the way out."""
-
-    check: str
-    state: str
-    found: str
-    way_out: str = ""
 
 
 def doctor(cli: Cli) -> None:
@@ -159,7 +149,12 @@ def _clock(mall: Mall) -> Finding:
     return Finding("clock", "ok", f"within {max(apart.total_seconds(), 0.01):.2f} s of the database's")
 
 
-_CHECKS: dict[str, Callable[[Mall], Finding]] = {"storage": _storage, "writing": _writable, "clock": _clock}
+_CHECKS: dict[str, Callable[[Mall], Finding]] = {
+    "storage": _storage,
+    "writing": _writable,
+    "clock": _clock,
+    "audit log": checkpoints,
+}
 
 
 def _histories(cli: Cli) -> Iterator[Finding]:

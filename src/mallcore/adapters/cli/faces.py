@@ -96,5 +96,15 @@ ACCESS = (
     Face("access grant", access.grant, "principal role", forms.card, prepare=scope_told_by_parts),
     Face("access revoke", access.revoke, "grant", forms.card),
 )
-AUDIT = (Face("audit show", audit.list_records, show=records, prepare=channel_by_name),)
+AUDIT = (
+    Face("audit show", audit.list_records, show=records, prepare=channel_by_name),
+    Face("audit list", audit.list_records,
+         show=table("id", "index", "at", "principal", "operation", "outcome", "subject"), prepare=channel_by_name,
+         help="List records with their ids and places in the log, narrowed as `audit show`."),
+    Face("audit record", audit.get_record, "record", forms.card),
+    Face("audit checkpoint", audit.checkpoint, show=forms.card),
+    Face("audit checkpoints", audit.list_checkpoints, show=table("size", "root", "made_at", "stored_at", "failure")),
+    Face("audit keys", audit.verification_keys, show=table("number", "state", "created_at", "key")),
+    Face("audit erase-subject", audit.erase_subject, "principal", forms.card),
+)  # fmt: skip
 FACES = (*UNITS, *CHANNELS, *NODES, *HISTORY, *DRAFTS, *SCHEDULES, *SNAPSHOTS, *ACCESS, *AUDIT)
