@@ -30,13 +30,13 @@ class Request:
     query: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
-    stream: Source | None = field(default=None, repr=False)
-    """The body of a request for which `Dispatch.streams_body` is true, to be read while it comes."""
     base: str = ""
     origin: Mapping[str, Any] = field(default_factory=dict, repr=False)
     principal: Principal | None = field(default=None, repr=False)
     """Who asks: set once it is known."""
     request_id: str = ""
+    stream: Source | None = field(default=None, repr=False)
+    """The body of a request for which `Dispatch.streams_body` is true, to be read while it comes."""
 
     @property
     def instance(self) -> str:
