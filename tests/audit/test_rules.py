@@ -14,6 +14,7 @@ from cryptography.exceptions import InvalidSignature
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mallcore.audit.model.tables import audit_record
 from mallcore.audit.rules import edges, exports, leaves, notes, proofs, tiles, tree
 from mallcore.errors import InvalidInput, LimitExceeded, LogBroken
 
@@ -185,7 +186,7 @@ JSON = st.recursive(
 
 def row(**values: Any) -> dict[str, Any]:
     """A record's row."""
-    return {**dict.fromkeys(leaves.FIELDS), "at": datetime(2030, 1, 1, 12, 0, 0, 5, UTC), **values}
+    return {**dict.fromkeys(audit_record.c.keys()), "at": datetime(2030, 1, 1, 12, 0, 0, 5, UTC), **values}
 
 
 @given(value=st.dictionaries(st.text(), JSON, max_size=4))
@@ -193,6 +194,20 @@ def test_a_leaf_survives_the_database(value: dict[str, Any]) -> None:
     """What JSON keeps of a value makes the same leaf as the value itself."""
     value = leaves.replaced(value, str)
     assert leaves.leaf(row(after=value)) == leaves.leaf(row(after=json.loads(json.dumps(value))))
+
+
+@given(
+    value=st.dictionaries(st.text(), JSON, max_size=3) | st.none(),
+    text=st.text() | st.none(),
+    number=st.integers() | st.none(),
+)
+def test_a_leaf_is_canonical_json(value: Any, text: str | None, number: int | None) -> None:
+    """A leaf is the JSON object of the record's fields with sorted names and no spaces, whatever they hold."""
+    value = leaves.replaced(value, str)
+    found = row(after=value, before=value, subject=text, request_id=text, jti=text, revision=number)
+    fields = {name: one for name, one in found.items() if name not in ("form", "leaf", "log_index")}
+    fields |= {"at": "2030-01-01T12:00:00.000005+00:00", "v": leaves.FORM}
+    assert leaves.leaf(found) == json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()
 
 
 def test_names_of_other_kinds_are_what_json_makes_of_them() -> None:
