@@ -116,6 +116,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "attachments.open_version": {"version": "$version"},
     "attachments.remove_attachment": {"attachment": "$attachment"},
     "attachments.remove_label": {"attachment": "$attachment", "label": "live"},
+    "attachments.restore_version": {"version": "$version"},
     "attachments.set_label": {"attachment": "$attachment", "label": "draft", "to": 1},
     "attachments.stage": {"file": b"new", "file_name": "c.txt", "owner": "category:books/fiction/crime"},
     "attachments.upload_file": {"file": b"new", "file_name": "c.txt", "owner": "category:books/fiction/crime"},
@@ -327,19 +328,16 @@ def test_a_grant_opens_what_lies_in_its_scope(world: World, scope: str, where: d
             continue
         allowed.add(name)
     lists = {name for name, one in world.mall.catalogue.items() if one.subject is anywhere} | FOR_ALL
+    of_the_mall = {name for name, one in world.mall.catalogue.items() if one.subject.__name__ == "whole_mall"} - FOR_ALL
     if scope == "subtree":
         inside = {"create_node", "edit", "effective_rules", "get_node", "move", "remove", "restore", "set_rules"}
         inside |= {"tree", "undo", "update_node"}
         refused_here = {"structure.move"}  # the table's move leads to the top of the channel
         lists = lists - {"structure.get_snapshot"} | {"structure.get_snapshot, but not this one"}
-        hanging = {name for name in ARGUMENTS if name.startswith("attachments.")}  # all is asked about `fiction/crime`
+        # what is asked of attachments is all about `fiction/crime`
+        hanging = {name for name in ARGUMENTS if name.startswith("attachments.")} - of_the_mall
         assert allowed == {f"structure.{name}" for name in inside} - refused_here | hanging | lists
     else:
-        of_the_mall = {
-            name
-            for name, one in world.mall.catalogue.items()
-            if one.subject.__name__ == "whole_mall" and name not in FOR_ALL
-        }
         of_the_unit = {"structure.create_channel", "structure.get_unit", "structure.update_unit"}
         assert allowed == set(ARGUMENTS) - of_the_mall - (of_the_unit if scope == "channel" else set())
 

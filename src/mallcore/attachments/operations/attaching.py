@@ -22,13 +22,15 @@ from mallcore.attachments.model.shapes import (
     UnitRef,
     Version,
 )
-from mallcore.attachments.model.tables import attachment, blob, replica, upload, version
+from mallcore.attachments.model.tables import attachment, blob, replica, upload
+from mallcore.attachments.model.tables import version as versions
 from mallcore.attachments.operations.happened import VersionAdded
 from mallcore.attachments.operations.labels import moved
-from mallcore.attachments.operations.owners import Given, attachment_row, located, of_owner
+from mallcore.attachments.operations.owners import Given, attachment_row, located, of_owner, of_row
 from mallcore.attachments.operations.reading import one_version
 from mallcore.attachments.operations.staging import stage
 from mallcore.attachments.rules.refs import LIVE, version_ref
+from mallcore.attachments.rules.uploads import OPEN
 from mallcore.errors import (
     ContentMismatch,
     ContentRefused,
@@ -51,11 +53,8 @@ _MEDIA = ("application/octet-stream", "multipart/form-data")
 Expect = Annotated[int | None, Field(ge=0, description="The version at which the label must stand; 0: at none.")]
 
 
-OPEN = ("open", "staged")  # states of an upload that is alive
-
-
 def _of_staged(ctx: Context, given: Given) -> Subject:
-    row = _intent(ctx, given["staged"])
+    row = _upload(ctx, given["staged"])
     return located(ctx, row.owner_kind, row.owner_id, row.unit_id, row.channel_id).subject
 
 
@@ -80,7 +79,7 @@ def attach(
     _taken(ctx, row)
     anchor = _anchor(ctx, row, attachment)
     n = anchor.head + 1 if attachment is not None else 1
-    ctx.execute(insert(version), _version(ctx, row, anchor.id, n))
+    ctx.execute(insert(versions), _version(ctx, row, anchor.id, n))
     ref = version_ref(anchor.id, n)
     ctx.record(
         VersionAdded(
@@ -96,13 +95,18 @@ def attach(
     return one_version(ctx, anchor.id, n)
 
 
-def _intent(ctx: Context, staged: str | Staged) -> Any:
+def _upload(ctx: Context, staged: str | Staged) -> Any:
     id = staged if isinstance(staged, str) else staged.id
     row = ctx.execute(select(upload).where(upload.c.id == id)).one_or_none()
     if row is None:
         raise UnknownUpload(upload=id)
-    if row.digest is None:
-        raise UploadClosed(f"The upload {id!r} is not finished: finish it, then attach it.", upload=id)
+    return row
+
+
+def _intent(ctx: Context, staged: str | Staged) -> Any:
+    row = _upload(ctx, staged)
+    if row.incarnation is None:
+        raise UploadClosed(f"The upload {row.id!r} is not finished: finish it, then attach it.", upload=row.id)
     return row
 
 
@@ -157,10 +161,17 @@ def _anchor(ctx: Context, row: Any, id: str | None) -> Any:
         row.unit_id,
         row.slot,
     ):
+        if not ctx.may("attachments.write", of_row(found)(ctx)):
+            raise UnknownAttachment(attachment=id)
         reason = f"the content was staged for {row.owner_kind}:{row.owner_id} and the slot {row.slot!r}"
         raise InvalidInput(field="attachment", reason=f"{reason}: stage it for the attachment's owner and slot")
-    ctx.execute(update(attachment).where(attachment.c.id == id).values(head=found.head + 1, removed_at=None))
+    counted(ctx, found)
     return found
+
+
+def counted(ctx: Context, anchor: Any) -> None:
+    """One version more; an attachment that was removed is back."""
+    ctx.execute(update(attachment).where(attachment.c.id == anchor.id).values(head=anchor.head + 1, removed_at=None))
 
 
 def _version(ctx: Context, row: Any, id: str, n: int) -> dict[str, Any]:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, and_, false, or_, select
 
 from mallcore.attachments.model.tables import attachment, upload
 from mallcore.attachments.rules.refs import owner_parts, parsed
-from mallcore.errors import UnknownAttachment, UnknownUnit, UnknownUpload
+from mallcore.errors import NotFound, UnknownAttachment, UnknownUnit, UnknownUpload
 from mallcore.kernel.context import Context
-from mallcore.kernel.ports import Subject
+from mallcore.kernel.ports import Reach, Subject
 
 Given = Mapping[str, Any]
 
@@ -47,6 +47,10 @@ class Owners:
         """A node's id and those above it, as the channel is now; nothing when the node is gone."""
         return ()
 
+    def below(self, ctx: Context, channels: Iterable[str], nodes: Iterable[str]) -> list[str]:
+        """The ids, as owners, of those of the nodes that lie in the channels now, and of all below them."""
+        return []
+
 
 def owner_of(ctx: Context, reference: str, unit: str | None = None) -> Owner:
     """The owner behind a typed reference."""
@@ -61,6 +65,29 @@ def located(ctx: Context, kind: str, id: str, unit_id: str, channel_id: str | No
     if kind == "node" and channel_id is not None:
         nodes = ctx.port(Owners).lineage(ctx, channel_id, id.rpartition("/")[2])
     return Owner(kind, id, unit_id, channel_id, nodes)
+
+
+def owned_by(ctx: Context, reference: str, unit: str | None, reach: Reach) -> ColumnElement[bool]:
+    """Condition: attachments of the owner. Whoever does not see everything is not told that there is no such owner."""
+    try:
+        found = owner_of(ctx, reference, unit)
+    except NotFound as error:
+        if reach.everywhere or (isinstance(error, UnknownUnit) and unit is None):
+            raise
+        return false()
+    columns = attachment.c
+    return and_(columns.owner_kind == found.kind, columns.owner_id == found.id, columns.unit_id == found.unit_id)
+
+
+def within(ctx: Context, reach: Reach) -> ColumnElement[bool]:
+    """Condition: attachments within reach, as of the places where their owners are now."""
+    columns = attachment.c
+    wide = or_(columns.unit_id.in_(reach.units), columns.channel_id.in_(reach.channels))
+    if not reach.nodes:
+        return wide
+    channels = ctx.execute(select(columns.channel_id).where(columns.owner_kind == "node").distinct()).scalars().all()
+    below = ctx.port(Owners).below(ctx, channels, reach.nodes)
+    return or_(wide, and_(columns.owner_kind == "node", ctx.backend.among(columns.owner_id, below)))
 
 
 def of_owner(ctx: Context, given: Given) -> Subject:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Annotated, Any, BinaryIO
 
 from pydantic import Field
-from sqlalchemy import or_, select
+from sqlalchemy import select
 
 from mallcore.attachments.model.shapes import (
     At,
@@ -25,7 +25,7 @@ from mallcore.attachments.model.tables import blob, label, replica
 from mallcore.attachments.model.tables import version as versions
 from mallcore.attachments.operations.happened import AttachmentRemoved, ContentRead
 from mallcore.attachments.operations.moments import number_then
-from mallcore.attachments.operations.owners import attachment_row, of_attachment, owner_of
+from mallcore.attachments.operations.owners import attachment_row, of_attachment, owned_by, within
 from mallcore.attachments.operations.roles import best_first
 from mallcore.attachments.rules.refs import LIVE, Ref, parsed, version_ref
 from mallcore.errors import (
@@ -82,18 +82,15 @@ def list_attachments(
     """The attachments of an owner, or all that the caller may see, oldest first."""
     columns = attachments.c
     query = select(attachments).order_by(columns.id).limit(limit + 1)
+    reach = ctx.reach("attachments.read")
     if owner is not None:
-        found = owner_of(ctx, owner, unit)
-        query = query.where(
-            columns.owner_kind == found.kind, columns.owner_id == found.id, columns.unit_id == found.unit_id
-        )
+        query = query.where(owned_by(ctx, owner, unit, reach))
     if slot is not None:
         query = query.where(columns.slot == slot)
     if not removed:
         query = query.where(columns.removed_at.is_(None))
-    reach = ctx.reach("attachments.read")
     if not reach.everywhere:
-        query = query.where(or_(columns.unit_id.in_(reach.units), columns.channel_id.in_(reach.channels)))
+        query = query.where(within(ctx, reach))
     if cursor is not None:
         query = query.where(columns.id > decode(cursor, str)[0])
     rows = ctx.execute(query).all()

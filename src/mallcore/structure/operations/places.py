@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from sqlalchemy import select
 
-from mallcore.errors import UnknownNode
+from mallcore.errors import UnknownChannel, UnknownNode
 from mallcore.kernel.context import Context
+from mallcore.kernel.ports import Subject
+from mallcore.structure.model.tables import OPEN, node
 from mallcore.structure.model.tables import revision as revisions
 from mallcore.structure.operations.scopes import number_at, unit_row
 from mallcore.structure.operations.snapshots import get as snapshot_of
@@ -53,9 +56,22 @@ class Places:
         tree = head(ctx, channel_id)
         return tuple(one.id for one in tree.lineage(node_id)) if node_id in tree else ()
 
+    def below(self, ctx: Context, channels: Iterable[str], nodes: Iterable[str]) -> list[str]:
+        """The ids, as owners, of those of the nodes that lie in the channels now, and of all below them."""
+        among = ctx.backend.among
+        there = select(node.c.channel_id, node.c.node_id).where(
+            among(node.c.channel_id, list(channels)), among(node.c.node_id, list(nodes)), node.c.to_revision == OPEN
+        )
+        tops = [(head(ctx, row.channel_id), row.node_id) for row in ctx.execute(there).all()]
+        return [f"{tree.channel_id}/{one.id}" for tree, top in tops if top in tree for _, one in tree.walk(top)]
+
     def time_of(self, ctx: Context, channel: str, revision: int) -> datetime:
-        """When a channel got a revision."""
+        """When a channel got a revision; `UnknownChannel` for one of which the caller may see nothing, too."""
         found = known(ctx, channel)
+        reach = ctx.reach("structure.read")
+        inside = tuple(one for one in reach.nodes if one in head(ctx, found.id))
+        if not reach.covers(Subject(found.unit_id, found.id, inside)):
+            raise UnknownChannel(channel=channel[:200])
         number = number_at(ctx, found, revision)
         query = select(revisions.c.at).where(revisions.c.channel_id == found.id, revisions.c.number == number)
         at: datetime = ctx.execute(query).scalar_one()
