@@ -83,7 +83,8 @@ def _request(scope: Scope) -> Request:
         name, text = raw.decode("latin-1"), value.decode("latin-1")
         headers[name] = f"{headers[name]}, {text}" if name in headers else text
     query = scope.get("query_string", b"").decode("latin-1")
-    return Request(scope["method"], path or "/", query, headers, base=base, origin=scope)
+    raw = (scope.get("raw_path") or b"").decode("latin-1")
+    return Request(scope["method"], path or "/", query, headers, base=base, origin=scope, raw_path=raw)
 
 
 async def _body(request: Request, receive: Receive, limit: int) -> bytes | None:

@@ -57,7 +57,10 @@ def request_of(environ: Mapping[str, Any], base: str, path: str) -> Request:
         if environ.get(name):
             headers[name.replace("_", "-").lower()] = environ[name]
     query = environ.get("QUERY_STRING", "")
-    return Request(environ["REQUEST_METHOD"].upper(), path, query, headers, base=base.rstrip("/"), origin=environ)
+    raw = environ.get("RAW_URI") or environ.get("REQUEST_URI") or ""  # servers differ; wsgiref has neither
+    raw_path = raw.partition("?")[0] if raw.startswith("/") else ""
+    method = environ["REQUEST_METHOD"].upper()
+    return Request(method, path, query, headers, base=base.rstrip("/"), origin=environ, raw_path=raw_path)
 
 
 def no_length() -> Refused:

@@ -29,8 +29,10 @@ def arguments(
         given = _body(request)
     elif request.query:
         given = queries.arguments(request.query, route.lists, route.documents)
+    if route.rest.verbatim:
+        given = {name: value for name, value in given.items() if name in route.fields}
     if route.rest.asked is not None:
-        _add(given, route.rest.asked, Asked(request.method, request.headers))
+        _add(given, route.rest.asked, Asked(request.method, request.headers, request.target))
     if brought is not None:
         for name, value in brought.items():
             _add(given, name, value)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from collections.abc import Iterator, Mapping
+from typing import Any, BinaryIO, Protocol
 
+from mallcore.api.bodies import length_of
 from mallcore.api.http import Response
 
 log = logging.getLogger("mallcore.api")
 _BODILESS = (204, 304)
+_PIECE = 1 << 18
 _HEADER = re.compile(r"[\t\x20-\x7e\xa0-\xff]*")
 
 
@@ -24,69 +26,78 @@ class Delivery(Protocol):
         ...
 
     @property
-    def headers(self) -> Sequence[tuple[str, str]]:
+    def headers(self) -> Mapping[str, str]:
         """All headers that are about the content, with its length."""
         ...
 
     @property
-    def chunks(self) -> Iterator[bytes]:
-        """The content."""
-        ...
-
-    def close(self) -> None:
-        """Give back what is held open; called once, read to the end or not."""
+    def body(self) -> BinaryIO | None:
+        """The content, if there is something to send; closed by whoever sends it."""
         ...
 
 
 class Chunks:
-    """The pieces of a delivery, for a server to send. It is closed at its end, at an error, or by the server."""
+    """The pieces of a content, for a server to send. It is closed at its end, at an error, or by the server."""
 
-    def __init__(self, delivery: Delivery) -> None:
-        self._delivery: Delivery | None = delivery
-        self._pieces = iter(delivery.chunks)
-        self._lock = threading.RLock()  # who closes it must not meet a thread that still fetches
+    def __init__(self, body: BinaryIO, length: int | None) -> None:
+        self._body: BinaryIO | None = body
+        self._left = length
+        self._lock = threading.RLock()  # who closes it must not meet a thread that still reads
 
     def __iter__(self) -> Iterator[bytes]:
         return self
 
     def __next__(self) -> bytes:
         with self._lock:
-            if self._delivery is None:
-                raise StopIteration
             try:
-                return next(self._pieces)
-            except BaseException as error:
-                if not isinstance(error, StopIteration):
-                    log.warning("a delivery breaks off: %r", error)
+                piece = self._read()
+            except Exception as error:
+                log.warning("a content breaks off: %r", error)
                 self.close()
                 raise
+            if not piece:
+                self.close()
+                raise StopIteration
+            return piece
+
+    def _read(self) -> bytes:
+        if self._body is None:
+            return b""
+        piece = self._body.read(_PIECE)
+        if self._left is not None:
+            self._left -= len(piece)
+            if self._left < 0 or (self._left and not piece):
+                raise OSError("the content is not as long as was said")
+        return piece
 
     def close(self) -> None:
-        """End the delivery. Harmless when done before."""
+        """End it. Harmless when done before."""
         with self._lock:
-            delivery, self._delivery = self._delivery, None
-            if delivery is not None:
-                delivery.close()
+            body, self._body = self._body, None
+            if body is not None:
+                body.close()
 
 
 def is_delivery(result: Any) -> bool:
-    """Whether a result is sent piece by piece."""
-    return hasattr(result, "chunks")
+    """Whether a result says itself how it is answered."""
+    return hasattr(result, "status") and hasattr(result, "headers")
 
 
 def delivered(method: str, delivery: Delivery) -> Response:
-    """The response; to a HEAD, and where there is nothing to send, without the content."""
-    chunks = Chunks(delivery)
+    """The response; to a HEAD without the content."""
+    body = delivery.body
     try:
-        headers = [_checked(name, value) for name, value in delivery.headers]
+        headers = [_checked(name, value) for name, value in delivery.headers.items()]
         response = Response(delivery.status, headers)
-        if method == "HEAD" or delivery.status in _BODILESS:
-            chunks.close()
-        else:
-            response.chunks = chunks
+        if body is not None and method != "HEAD" and delivery.status not in _BODILESS:
+            response.chunks = Chunks(body, length_of(response.header("content-length") or ""))
+            return response
     except BaseException:
-        chunks.close()
+        if body is not None:
+            body.close()
         raise
+    if body is not None:
+        body.close()
     return response
 
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from mallcore.api.deliveries import Chunks
     from mallcore.api.streams import EventStream
 
+_PLAIN = "/:~,@!$&'()*+;="
+
 
 @dataclass(slots=True)
 class Request:
@@ -38,10 +40,20 @@ class Request:
     stream: Source | None = field(default=None, repr=False)
     """The body of a request for which `Dispatch.streams_body` is true, to be read while it comes."""
 
+    raw_path: str = field(default="", repr=False)
+    """The path as it was sent, from the server's root and not decoded, where the server tells."""
+
+    @property
+    def target(self) -> str:
+        """Path (as `path`, but not decoded) and query."""
+        base = quote(self.base, safe=_PLAIN)
+        path = self.raw_path[len(base) :] if self.raw_path.startswith(base) else quote(self.path, safe=_PLAIN)
+        return f"{path}?{self.query}" if self.query else path
+
     @property
     def instance(self) -> str:
         """The path as it was asked for, to be shown to the caller."""
-        return quote((self.base + self.path)[:1000], safe="/:~,@!$&'()*+;=")
+        return quote((self.base + self.path)[:1000], safe=_PLAIN)
 
 
 @dataclass(slots=True)

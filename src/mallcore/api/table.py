@@ -92,11 +92,11 @@ class Table:
         segments = split(request.path)
         method = "GET" if request.method == "HEAD" else request.method
         found = self._routes.match(method, segments)
-        if found is not None:
+        if found is not None and not _misspelt(found[0], request):
             return found
         error = UnknownOperation(method=request.method[:20], path=request.path[:200])
         allowed = self.allowed(segments)
-        if allowed:
+        if allowed and found is None:
             raise Refused(405, error, {"allow": ", ".join(allowed)})
         raise Refused(404, error)
 
@@ -104,6 +104,11 @@ class Table:
         """The methods that mean something at this path."""
         found = self._routes.methods(segments)
         return sorted({*found, "OPTIONS", *(["HEAD"] if "GET" in found else [])}) if found else []
+
+
+def _misspelt(entry: Entry, request: Request) -> bool:
+    """Whether a path that counts only as it is was sent in another spelling."""
+    return entry.plain is not None and entry.plain.rest.verbatim and "%" in request.target.partition("?")[0]
 
 
 def routes_of(catalogue: Catalogue) -> Iterator[Route]:

@@ -42,7 +42,8 @@ class Rest:
     ``raw`` names the parameter that takes the whole body; the others then come from the query string. It takes bytes,
     or, if ``streamed``, a binary stream that is read while the body comes. ``accepts`` are the media types of a streamed
     body: with ``multipart/form-data`` among them, a form may bring the file and the parameters. ``asked`` names the
-    parameter that is told what the request asks for beside parameters: an `Asked`.
+    parameter that is told what the request asks for beside parameters: an `Asked`. A ``verbatim`` path means something
+    only as it is, not in any other (escaped) spelling, and what else its query holds is left to who reads the `Asked`.
     """
 
     method: str
@@ -52,13 +53,19 @@ class Rest:
     streamed: bool = False
     accepts: tuple[str, ...] = ()
     asked: str | None = None
+    verbatim: bool = False
 
 
 class Asked(NamedTuple):
-    """What an HTTP request says of the answer it wants: its method, and its headers with names in lower case."""
+    """What an HTTP request says of the answer it wants.
+
+    The names of ``headers`` are in lower case. ``target`` is path (from where the mall's API is mounted) and query as
+    they were sent, not decoded: signatures are over those bytes.
+    """
 
     method: str = "GET"
     headers: Mapping[str, str] = MappingProxyType({})
+    target: str = ""
 
 
 def anywhere(ctx: Context, given: Mapping[str, Any]) -> tuple[Subject, ...]:
