@@ -1,7 +1,7 @@
 """Objects in Azure Blob Storage: adlfs as transport, and shared access signatures for whoever has no credentials.
 
-``az://container/prefix`` (also ``abfs://``), with ``?account=name`` or ``?connection_string=…``; else from the environment
-(``AZURE_STORAGE_CONNECTION_STRING``, ``AZURE_STORAGE_ACCOUNT_NAME``, ``AZURE_STORAGE_ACCOUNT_KEY``).
+``az://container/prefix`` (also ``abfs://``), with ``?account=name`` or ``?connection_string=…``; else from the
+environment (``AZURE_STORAGE_CONNECTION_STRING``, ``AZURE_STORAGE_ACCOUNT_NAME``, ``AZURE_STORAGE_ACCOUNT_KEY``).
 """
 
 from __future__ import annotations

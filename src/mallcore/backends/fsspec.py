@@ -130,7 +130,8 @@ class FsspecStore:
         path = self._path(key)
         with self._named(key):
             size = int(self._info(path)["size"])
-            start, end = min(start, size), size if end is None else max(min(end, size), start)
+            start = min(start, size)
+            end = size if end is None else max(min(end, size), start)
             if end - start <= _SMALL:
                 return io.BytesIO(self.fs.cat_file(path, start=start, end=end) if end > start else b"")
             file = self.fs.open(path, "rb", block_size=_SMALL, cache_type="readahead")
@@ -155,7 +156,7 @@ class FsspecStore:
             self.fs.rm_file(self._path(key))
 
     def iter(self, prefix: str = "") -> Iterator[Stat]:
-        """All objects below a prefix, in the order of their keys."""
+        """All objects below a prefix."""
         folder = prefix.rpartition("/")[0]
         with self._named(prefix):
             found = self.fs.find(f"{self._root}/{folder}".rstrip("/"), detail=True)

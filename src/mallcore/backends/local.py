@@ -105,7 +105,7 @@ class LocalStore:
             os.unlink(self._path(key))
 
     def iter(self, prefix: str = "") -> Iterator[Stat]:
-        """All objects below a prefix, in the order of their keys."""
+        """All objects below a prefix."""
         folder, _, _ = prefix.rpartition("/")
         start = self._folder / folder if folder else self._folder
         with self._named(prefix):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from hashlib import sha256 as sha256_of
 from io import BytesIO
 from pathlib import Path
 from threading import Lock
 from typing import BinaryIO, ClassVar, NamedTuple
 
-from mallcore.errors import ContentMismatch, ObjectExists, ObjectMissing, StoreDenied
+from mallcore.backends.streams import checked
+from mallcore.errors import ObjectExists, ObjectMissing, StoreDenied
 from mallcore.kernel.hooks import hookimpl
 from mallcore.kernel.objects import Capabilities, ObjectStore, Signed, Stat, checked_key
 
@@ -49,15 +49,10 @@ class MemoryStore:
     ) -> Stat:
         """Keep the content under a free key."""
         checked_key(key)
-        whole = content.read()
-        digest = sha256_of(whole).hexdigest()
-        for what, expected, actual in (("size", size, len(whole)), ("SHA-256", sha256, digest)):
-            if expected is not None and expected != actual:
-                raise ContentMismatch(what=what, expected=expected, actual=actual)
-        with self._lock:
+        with checked(content, size, sha256) as whole, self._lock:
             if key in self._objects:
                 raise ObjectExists(key=key)
-            self._objects[key] = _Kept(whole, digest, datetime.now(UTC))
+            self._objects[key] = _Kept(whole.file.read(), whole.sha256, datetime.now(UTC))
         return self.stat(key)
 
     def open(self, key: str, start: int = 0, end: int | None = None) -> BinaryIO:

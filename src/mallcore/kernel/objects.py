@@ -66,7 +66,8 @@ class Signed:
 
 @runtime_checkable
 class ObjectStore(Protocol):
-    """Keeps bytes under keys. Keys are relative paths of ``a-zA-Z0-9._/=-`` up to 900 characters.
+    """Keeps bytes under keys: relative paths of ``a-zA-Z0-9._=-`` up to 900 characters, no part of which begins with a
+    dot, and none of which is the beginning of another's path.
 
     Errors: `ObjectExists`, `ObjectMissing`, `ContentMismatch`, `StoreDenied`, `StoreFull`, `StoreUnavailable` (worth
     another try). No error, repr or log holds a credential.
@@ -119,7 +120,7 @@ class ObjectStore(Protocol):
         ...
 
     def iter(self, prefix: str = "") -> Iterator[Stat]:
-        """All objects whose key begins with the prefix, in the order of their keys."""
+        """All objects whose key begins with the prefix, each once, in no order that could be relied on."""
         ...
 
     def sign_get(

@@ -7,11 +7,12 @@ when a fixture is first used, never here.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
+    from mallcore.testing.object_servers import AzuriteServer, SeaweedServer
     from mallcore.testing.servers import Databases
 
 
@@ -34,3 +35,31 @@ def postgres_url(postgres_server: Databases) -> Iterator[str]:
     url = postgres_server.create_database()
     yield url
     postgres_server.drop_database(url)
+
+
+@pytest.fixture(scope="session")
+def seaweed() -> Iterator[SeaweedServer]:
+    """S3 by SeaweedFS for the whole run; who asks for it is skipped, with the reason, where there is none."""
+    from mallcore.testing import object_servers
+
+    yield from _started(object_servers.SeaweedServer(), "SeaweedFS")
+
+
+@pytest.fixture(scope="session")
+def azurite() -> Iterator[AzuriteServer]:
+    """Azure Blob by Azurite for the whole run; who asks for it is skipped, with the reason, where there is none."""
+    from mallcore.testing import object_servers
+
+    yield from _started(object_servers.AzuriteServer(), "Azurite")
+
+
+def _started(server: Any, name: str) -> Iterator[Any]:
+    from mallcore.testing.servers import ServerUnavailable
+
+    try:
+        server.start()
+    except ServerUnavailable as error:
+        server.stop()
+        pytest.skip(f"{name}: {error}")
+    with server:
+        yield server

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
@@ -40,6 +39,7 @@ from mallcore.structure import (
     verify,
     watch,
 )
+from mallcore.testing.contracts import Finding, bound, findings
 
 Call = Callable[[Context], object]
 ME = Principal.system("topology")
@@ -85,14 +85,7 @@ class TopologyContract:
     _excuses: ClassVar[Any] = None
 
     def __init_subclass__(cls) -> None:
-        promises = {name: test for name, test in vars(TopologyContract).items() if name.startswith("test_")}
-        if muted := {name for name, test in promises.items() if getattr(cls, name) is not test}:  # mixins too
-            raise TypeError(
-                f"{cls.__name__} replaces {sorted(muted)}; excuse a promise with a reason, never rewrite it"
-            )
-        if unknown := set(cls.excused) - set(promises):
-            raise TypeError(f"{cls.__name__} excuses unknown promises {sorted(unknown)}")
-        cls._excuses = _excuses()
+        cls._excuses = bound(cls, TopologyContract)
 
     def peek(self, url: str, query: str, **values: Any) -> list[dict[str, Any]]:
         """Rows as the database has them, by SQL, past the mall. Override it where they lie elsewhere."""
@@ -261,7 +254,7 @@ class TopologyContract:
                 assert [revision.number for revision in stream.next(PATIENCE)] == [number]
 
 
-def check_topology(url: str, **settings: Any) -> list[tuple[str, bool, str]]:
+def check_topology(url: str, **settings: Any) -> list[Finding]:
     """Every promise, whether it is kept, and if not what happened; without pytest. It writes: give it a spare database.
 
     >>> import tempfile
@@ -272,18 +265,7 @@ def check_topology(url: str, **settings: Any) -> list[tuple[str, bool, str]]:
     """
     contract = TopologyContract()
     vars(contract)["settings"] = settings
-    found = []
-    for name in (name for name in vars(TopologyContract) if name.startswith("test_")):
-        try:
-            getattr(contract, name)(url)
-        except SkipTest as reason:
-            found.append((name.removeprefix("test_"), True, f"skipped: {reason}"))
-        except Exception as error:
-            where = traceback.extract_tb(error.__traceback__)[-1].line
-            found.append((name.removeprefix("test_"), False, f"{type(error).__name__}: {str(error) or where}"))
-        else:
-            found.append((name.removeprefix("test_"), True, ""))
-    return found
+    return findings(contract, TopologyContract, url)
 
 
 class _Fails(Exception):
@@ -299,19 +281,6 @@ class _Failing:
     def event_recorded(self, ctx: Any, event: Any) -> None:
         if self.on:
             raise _Fails()
-
-
-def _excuses() -> Any:
-    """A fixture that marks what a contract excuses; it is made with the first subclass, where there is pytest."""
-    import pytest
-
-    @pytest.fixture(autouse=True)
-    def excuse(self: Any, request: pytest.FixtureRequest) -> None:
-        reason = self.excused.get(request.function.__name__)
-        if reason is not None:
-            request.node.add_marker(pytest.mark.xfail(reason=reason, strict=True))
-
-    return excuse
 
 
 def _slug() -> str:
