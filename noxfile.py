@@ -12,7 +12,7 @@ nox.options.reuse_venv = "yes"
 nox.options.stop_on_first_error = False
 
 PROJECT = nox.project.load_toml("pyproject.toml")
-QUICK = "not proof and not postgres"
+QUICK = "not proof and not postgres and not objects"
 
 
 def install(session: nox.Session, *groups: str, package: tuple[str, ...] = ("-e", ".[all]")) -> None:
@@ -53,9 +53,9 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def backends(session: nox.Session) -> None:
-    """What needs a real server: PostgreSQL, from PyPI or from MALLCORE_TEST_POSTGRES."""
+    """What needs a real server: PostgreSQL (or MALLCORE_TEST_POSTGRES), SeaweedFS, Azurite."""
     install(session, "tests")
-    session.run("pytest", "-n", "auto", "-m", "postgres and not proof", *session.posargs)
+    session.run("pytest", "-n", "auto", "-m", "(postgres or objects) and not proof", *session.posargs)
 
 
 @nox.session
