@@ -92,6 +92,9 @@ class Mall:
             attachments.Owners: places,
             attachments.Moments: places,
             attachments.Slots: attachments.Slots(given.slots),
+            attachments.Edges: attachments.Edges(given.edges, clock),
+            attachments.Addresses: attachments.Addresses(self.settings.content_url),
+            attachments.Epochs: access.Sessions(),
             Stores: self.stores,
             Keyring: self.keys,
             Recorder: Recorder(),
@@ -118,6 +121,7 @@ class Mall:
         stores: Mapping[str, str | ObjectStore] | None = None,
         folder: str | Path | None = None,
         slots: Iterable[attachments.Slot] = (),
+        edges: Iterable[attachments.Edge] = (),
         plugins: Iterable[object] = (),
         policy: Policy | None = None,
         clock: Callable[[], datetime] | None = None,
@@ -128,8 +132,9 @@ class Mall:
         ``database`` is a SQLAlchemy URL or a host's own engine, which is used as it is and never closed; ``sqlite://``
         is a mall that is gone when it is closed. What is not given comes from the environment (``MALLCORE_*``), then
         from ``mall.toml`` in ``folder``. ``objects`` is where attachments are kept: a URL, or a store of the host's
-        own; ``stores`` are further ones by name; ``slots`` are policies for what is uploaded. Raises
-        `InvalidSettings`, `DatabaseNotReady`, `DatabaseTooNew`, `DatabaseReadOnly`.
+        own; ``stores`` are further ones by name; ``slots`` are policies for what is uploaded; ``edges``
+        deliver content in the mall's place, the first that works does. Raises `InvalidSettings`, `DatabaseNotReady`,
+        `DatabaseTooNew`, `DatabaseReadOnly`.
 
         >>> from mallcore import Mall, Principal, structure
         >>> with Mall.open("sqlite://") as mall, mall.begin(Principal.system()) as ctx:
@@ -142,6 +147,7 @@ class Mall:
             folder=where,
             stores=handed_over(objects, stores or {}),
             slots=slots,
+            edges=edges,
             plugins=plugins,
             policy=policy,
             clock=clock,
@@ -263,6 +269,7 @@ class Mall:
     def _tick(self) -> None:
         self.run_due()
         self.keep_log()
+        self.services.ports[attachments.Edges].look()
         hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
         if hour != self._kept_house:
             self._kept_house = hour
@@ -283,6 +290,7 @@ class Mall:
         ctx.commanding = True
         try:
             dropped = forget_old_keys(ctx, self.settings.idempotency_days)
+            attachments.forget_old_links(ctx)
             work.commit()
         except BaseException:
             work.rollback()

@@ -32,6 +32,7 @@ class Given:
     folder: Path | None = None
     stores: Mapping[str, ObjectStore] = field(default_factory=dict)
     slots: Iterable[Any] = ()
+    edges: Iterable[Any] = ()
     plugins: Iterable[object] = ()
     policy: Policy | None = None
     clock: Callable[[], datetime] | None = None

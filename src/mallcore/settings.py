@@ -39,6 +39,9 @@ class MallSettings(BaseModel):
         None, min_length=16, description="Seals the keys in the database; without it they stand there as they are."
     )
     old_secret: SecretStr | None = Field(None, description="The secret before this one: keys it sealed can be opened.")
+    content_url: str = Field(
+        "", description="Where the mall's content routes are reached from outside; links and public URLs begin with it."
+    )
     migrate: Literal["auto", "always", "never"] = Field(
         "auto", description="Bring the schema up to date on opening: `auto` does so for SQLite only."
     )

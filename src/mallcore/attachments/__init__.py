@@ -5,16 +5,26 @@ version never changes; labels move between versions; nodes and snapshots hold ve
 but by the collector, which works from rows.
 """
 
+from mallcore.attachments.hooks import Edge
+from mallcore.attachments.model.links import Asked, Delivered, Link, Opened, PublicUrl
 from mallcore.attachments.model.shapes import Attachment, Label, LabelMove, Staged, Version
 from mallcore.attachments.operations.attaching import attach, upload_file
+from mallcore.attachments.operations.delivering import deliver, deliver_file, deliver_link, public_url
+from mallcore.attachments.operations.edges import Addresses, Edges
 from mallcore.attachments.operations.happened import (
     AttachmentRemoved,
     ContentRead,
+    ContentRedirected,
     LabelSet,
+    LinkDenied,
+    LinkMade,
+    LinkOpened,
+    LinkRevoked,
     UploadBegun,
     VersionAdded,
 )
 from mallcore.attachments.operations.labels import label_history, remove_label, set_label
+from mallcore.attachments.operations.links import Epochs, forget_old_links, link, open_link, revoke_link
 from mallcore.attachments.operations.moments import Moments
 from mallcore.attachments.operations.owners import Owners
 from mallcore.attachments.operations.pinning import Pins
@@ -27,19 +37,35 @@ from mallcore.attachments.operations.reading import (
     open_version,
     remove_attachment,
 )
+from mallcore.attachments.operations.restoring import restore_version
 from mallcore.attachments.operations.staging import stage
 from mallcore.attachments.rules.slots import Slot
+from mallcore.attachments.rules.tokens import token_in
 
 __all__ = [
+    "Addresses",
+    "Asked",
     "Attachment",
     "AttachmentRemoved",
     "ContentRead",
+    "ContentRedirected",
+    "Delivered",
+    "Edge",
+    "Edges",
+    "Epochs",
     "Label",
     "LabelMove",
     "LabelSet",
+    "Link",
+    "LinkDenied",
+    "LinkMade",
+    "LinkOpened",
+    "LinkRevoked",
     "Moments",
+    "Opened",
     "Owners",
     "Pins",
+    "PublicUrl",
     "Slot",
     "Slots",
     "Staged",
@@ -47,15 +73,25 @@ __all__ = [
     "Version",
     "VersionAdded",
     "attach",
+    "deliver",
+    "deliver_file",
+    "deliver_link",
+    "forget_old_links",
     "get_attachment",
     "get_version",
     "label_history",
+    "link",
     "list_attachments",
     "list_versions",
+    "open_link",
     "open_version",
+    "public_url",
     "remove_attachment",
     "remove_label",
+    "restore_version",
+    "revoke_link",
     "set_label",
     "stage",
+    "token_in",
     "upload_file",
 ]

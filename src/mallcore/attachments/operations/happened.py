@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from mallcore.kernel.events import Event
+from mallcore.kernel.events import AccessDenied, Event
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,3 +50,38 @@ class ContentRead(AttachmentEvent):
     """The bytes of a version were opened for reading."""
 
     name: ClassVar[str] = "attachments.read"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContentRedirected(AttachmentEvent):
+    """Somebody was sent to an edge or a store for the bytes of a version; ``details`` have the ``jti`` in the URL."""
+
+    name: ClassVar[str] = "attachments.redirected"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkMade(AttachmentEvent):
+    """A link to a version was made; ``details`` say for whom, for what and how long."""
+
+    name: ClassVar[str] = "attachments.link_made"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkOpened(AttachmentEvent):
+    """A link was checked, and allowed what it says."""
+
+    name: ClassVar[str] = "attachments.link_opened"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkDenied(AccessDenied):
+    """A link was checked and refused; ``reason`` says why."""
+
+    name: ClassVar[str] = "attachments.link_refused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkRevoked(AttachmentEvent):
+    """A link was revoked: it opens no more."""
+
+    name: ClassVar[str] = "attachments.link_revoked"

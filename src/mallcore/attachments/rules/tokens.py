@@ -71,6 +71,11 @@ def opened(token: str, find: Callable[[int], bytes | None]) -> Claims:
     return _unpacked(packed)
 
 
+def number_in(token: str) -> int:
+    """The number of the key a token was signed with; of one that has opened."""
+    return int(token.split(".", 2)[1])
+
+
 def refusal(claims: Claims, now: float, method: str, purpose: str) -> str | None:
     """Why the claims do not allow this now; nothing when they do."""
     if claims.method != method:
