@@ -9,17 +9,19 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from mallcore.api.deliveries import delivered, is_delivery
+from mallcore.api.deliveries import Delivery, delivered, is_delivery
 from mallcore.api.http import Request, Response
 from mallcore.api.rules.negotiation import JSON, accepts, matches
 from mallcore.api.rules.problems import MEDIA_TYPE, Refused, document
 from mallcore.api.table import Entry, Route
-from mallcore.errors import InvalidInput, MallError
+from mallcore.errors import Conflict, InvalidInput, MallError, RangeNotSatisfiable
 
 READS = ("GET", "HEAD")
 _FRESH = ("cache-control", "private, no-cache")
 NOT_STORED = ("cache-control", "no-store")
 _NOSNIFF = ("x-content-type-options", "nosniff")
+_REFUSALS = (412, 416)
+_ABOUT_A_BODY = ("cache-control", "content-length", "content-type")
 _HARMLESS = re.compile(r"[!#-~]{0,200}")
 
 
@@ -40,7 +42,7 @@ class Call(NamedTuple):
 def answer(call: Call, result: Any) -> Response:
     """The result as a response: what a read shows is tagged, and not sent again to whoever has it."""
     if is_delivery(result):
-        return delivered(call.request.method, result)
+        return _delivered(call.request, result)
     content_type: str = getattr(result, "content_type", JSON)
     accept = call.request.headers.get("accept")
     if accept is not None and not accepts(accept, content_type.partition(";")[0]):
@@ -57,6 +59,18 @@ def answer(call: Call, result: Any) -> Response:
     if location is not None:
         headers.append(("location", location))
     return Response(call.route.rest.status, headers, _body(call.route, result))
+
+
+def _delivered(request: Request, result: Delivery) -> Response:
+    """What an operation answers itself; what it refuses by a status alone becomes a problem document like any other."""
+    response = delivered(request.method, result)
+    if response.status not in _REFUSALS:
+        return response
+    told = {name: value for name, value in response.headers if name not in _ABOUT_A_BODY}
+    if response.status == 412:
+        return problem(request, Conflict("The content is another one than the request expects."), 412, told)
+    size = told.get("content-range", "").rpartition("/")[2]
+    return problem(request, RangeNotSatisfiable(range=request.headers.get("range", "")[:100], size=size), 416, told)
 
 
 def _tagged(call: Call, result: Any, headers: list[tuple[str, str]]) -> Response:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mallcore.api.http import Mall, Request, Response
@@ -113,10 +113,14 @@ def _misspelt(entry: Entry, request: Request) -> bool:
 
 def routes_of(catalogue: Catalogue) -> Iterator[Route]:
     """The operations that have a REST face, by path and method."""
-    faced = [(one, one.rest) for one in catalogue.values() if one.rest is not None]
+    faced = [(one, rest) for one in catalogue.values() if one.rest is not None for rest in _paths(one.rest)]
     readable = [split(rest.path) for _, rest in faced if rest.method == "GET"]
     for one, rest in sorted(faced, key=lambda pair: (pair[1].path, pair[1].method)):
         yield Route(one, rest, _location(rest, readable))
+
+
+def _paths(rest: Rest) -> list[Rest]:
+    return [rest, replace(rest, path=rest.also)] if rest.also else [rest]
 
 
 def _location(rest: Rest, readable: list[list[str]]) -> tuple[str, ...] | None:

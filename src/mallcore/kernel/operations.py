@@ -44,6 +44,7 @@ class Rest:
     body: with ``multipart/form-data`` among them, a form may bring the file and the parameters. ``asked`` names the
     parameter that is told what the request asks for beside parameters: an `Asked`. A ``verbatim`` path means something
     only as it is, not in any other (escaped) spelling, and what else its query holds is left to who reads the `Asked`.
+    ``also`` is a longer path for the same, with more of the parameters in it.
     """
 
     method: str
@@ -54,6 +55,7 @@ class Rest:
     accepts: tuple[str, ...] = ()
     asked: str | None = None
     verbatim: bool = False
+    also: str = ""
 
 
 class Asked(NamedTuple):
