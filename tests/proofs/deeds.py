@@ -76,6 +76,16 @@ def changing(url: str, action: str, given: dict[str, Any], die: str | None = Non
     return "done"
 
 
+def keeping_log(url: str, checkpoints: str, at: float = 0.0, die: str | None = None) -> int:
+    """Give new records of the audit log their places and keep its checkpoints, at a moment; or die at a point of it."""
+    death = Death(die)
+    with Mall.open(url, plugins=[death], follow=False, checkpoints=checkpoints, checkpoint_seconds=0.001) as mall:
+        death.watch(mall)
+        _wait_until(at)
+        death.armed = True
+        return mall.keep_log()
+
+
 def running_due(url: str, at: float) -> int:
     """Carry out what is due, at the moment others do."""
     with Mall.open(url) as mall:
@@ -168,5 +178,5 @@ def _together(tasks: list[Callable[[], None]]) -> None:
 
 
 DEEDS: dict[str, Callable[..., Any]] = {
-    deed.__name__: deed for deed in (changing, running_due, calling, writing, creating, opening, streaming)
+    deed.__name__: deed for deed in (changing, keeping_log, running_due, calling, writing, creating, opening, streaming)
 }
