@@ -6,7 +6,7 @@ but by the collector, which works from rows.
 """
 
 from mallcore.attachments.hooks import Edge
-from mallcore.attachments.model.links import Asked, Delivered, Link, Opened, PublicUrl
+from mallcore.attachments.model.links import Delivered, Link, Opened, PublicUrl
 from mallcore.attachments.model.shapes import Attachment, Label, LabelMove, Staged, Version
 from mallcore.attachments.operations.attaching import attach, upload_file
 from mallcore.attachments.operations.delivering import deliver, deliver_file, deliver_link, public_url
@@ -44,7 +44,6 @@ from mallcore.attachments.rules.tokens import token_in
 
 __all__ = [
     "Addresses",
-    "Asked",
     "Attachment",
     "AttachmentRemoved",
     "ContentRead",

@@ -55,18 +55,6 @@ class Opened(_Shape):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """The parts of an HTTP request that delivery looks at. ``headers`` have names in lower case.
-
-    ``target`` is path and query as they were sent, not decoded: signatures are over those bytes.
-    """
-
-    method: Literal["GET", "HEAD"] = "GET"
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    target: str = field(default="", repr=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Delivered:
     """An answer, ready to be sent: status, headers and, when the mall itself sends the content, its bytes.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mallcore.attachments.model.links import Asked, Delivered, Disposition
+from mallcore.attachments.model.links import Delivered, Disposition
 from mallcore.attachments.operations.contents import Content
 from mallcore.attachments.operations.reading import opened_blob
 from mallcore.attachments.rules.conditional import Current, answer, etag_of, http_date, range_counts
@@ -10,6 +10,7 @@ from mallcore.attachments.rules.ranges import Span, asked_span, content_range
 from mallcore.attachments.rules.serving import NOT_KEPT, digest_header, safe_headers
 from mallcore.errors import RangeNotSatisfiable
 from mallcore.kernel.context import Context
+from mallcore.kernel.operations import Asked
 
 _UNCHANGED = ("ETag", "Last-Modified", "Cache-Control", "Repr-Digest")  # what a 304 repeats
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, SkipValidation
 
-from mallcore.attachments.model.links import Asked, Delivered, Disposition, PublicUrl, Purpose, Recipe, Via
+from mallcore.attachments.model.links import Delivered, Disposition, PublicUrl, Purpose, Recipe, Via
 from mallcore.attachments.model.shapes import AttachmentRef, Version, VersionRef
 from mallcore.attachments.operations.answering import answered
 from mallcore.attachments.operations.contents import content_of, is_public, refuse_unservable, shown_as
@@ -34,7 +34,7 @@ from mallcore.errors import (
 )
 from mallcore.kernel.context import Context
 from mallcore.kernel.keys import Keyring
-from mallcore.kernel.operations import Rest, operation
+from mallcore.kernel.operations import Asked, Rest, operation
 from mallcore.kernel.recording import deciding, record_now
 
 Request = Annotated[Asked, SkipValidation]
@@ -81,7 +81,7 @@ def deliver_link(
     by the store within a minute, or by the mall. A link that is good once is answered with the whole content.
     """
     with deciding(ctx) as own:
-        found = decide(own, token, purpose, uses=asked.method != "HEAD")
+        found = decide(own, _spelt(token, asked), purpose, uses=asked.method != "HEAD")
         going = found if isinstance(found, Refusal) else _planned(own, found, via, asked)
     if isinstance(going, Refusal):
         raise going.error
@@ -133,6 +133,11 @@ def public_url(ctx: Context, *, version: VersionRef, derivative: Recipe = None) 
     edge = next((edge for edge in ctx.port(Edges).ready() if edge.store is None), None)
     url = ctx.port(Addresses).url + path if edge is None else edge.public_url(path)
     return PublicUrl(version=found.ref, url=url)
+
+
+def _spelt(token: str, asked: Asked) -> str:
+    """The token, if the request names it and nothing else: a link takes no parameters, and its path has one form."""
+    return token if asked.target in ("", f"/links/{token}") else ""
 
 
 def _planned(ctx: Context, found: Admitted, via: Via, asked: Asked) -> tuple[Out, Way]:

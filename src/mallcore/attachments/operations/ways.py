@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from mallcore.attachments.hooks import Edge
-from mallcore.attachments.model.links import Asked, Delivered, Disposition, Via
+from mallcore.attachments.model.links import Delivered, Disposition, Via
 from mallcore.attachments.operations.answering import answered, sent_elsewhere
 from mallcore.attachments.operations.contents import Content, is_public, shown_as
 from mallcore.attachments.operations.edges import Edges
@@ -25,6 +25,7 @@ from mallcore.attachments.rules.serving import (
 )
 from mallcore.kernel.context import Context
 from mallcore.kernel.objects import Stores
+from mallcore.kernel.operations import Asked
 
 
 class Out(NamedTuple):
