@@ -18,7 +18,8 @@ from tests.cli.serving import PATIENCE, running
 from tests.cli.typing_in import Typed, type_in
 
 STEPS = [
-    "A mall", "Create and import", "Create", "Move", "Draft and preview", "Publish", "Diff", "Attach", "Snapshot", "Replace",
+    "A mall", "Create and import", "Create", "Move", "Draft and preview", "Publish", "Diff", "Attach", "Snapshot",
+    "Replace",
     "Campaign", "Rollback", "Read", "Verify", "Audit",
 ]  # fmt: skip
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from mallcore import migrations
 from mallcore.adapters.cli import checks
 from tests.cli.typing_in import Typed, type_in
 
@@ -24,10 +25,24 @@ def test_a_mall_that_is_well(books: Cli) -> None:
     """Exit code 0; versions, database, storage, clock and the history of each channel."""
     done = books("doctor", "--json")
     assert done.json["ok"] is True
-    assert list(findings(done)) == ["python", "mallcore", "database", "storage", "writing", "clock", "history of books"]
+    assert list(findings(done)) == [
+        "python", "mallcore", "database", "storage", "writing", "clock", "audit log", "keys", "store main",
+        "history of books",
+    ]  # fmt: skip
     shown = books("doctor")
     assert shown.out.endswith("All is well.\n")
     assert "WAL" in shown.out
+
+
+def test_object_stores_are_tried(books: Cli, folder: Path) -> None:
+    """A store that can't be written is named, with the way out; `--contracts` asks it every promise."""
+    assert "contract" in findings(books("doctor", "--contracts", "--json"))["store main"]["found"]
+    assert list((folder / "objects").rglob("check-*")) == []
+    with (folder / "mall.toml").open("a", encoding="utf-8") as settings:
+        settings.write('stores = {broken = "file:/dev/null/objects"}\n')
+    done = books("doctor", "--json")
+    assert (done.code, findings(done)["store broken"]["state"]) == (1, "failed")
+    assert findings(done)["store main"]["state"] == "ok"
 
 
 def test_removed_channels_are_checked_too(books: Cli) -> None:
@@ -108,7 +123,7 @@ def test_postgres_from_nothing_to_well(postgres_url: str, tmp_path: Path) -> Non
     here = ["--mall", str(tmp_path)]
     assert type_in("channels", "list", *here, "--json").error["code"] == "database-not-ready"
     assert "mallcore db upgrade" in findings(type_in("doctor", *here, "--json"))["database"]["way_out"]
-    assert type_in("db", "upgrade", *here).out.endswith("brought from schema 0 to 1.\n")
+    assert type_in("db", "upgrade", *here).out.endswith(f"brought from schema 0 to {migrations.VERSION}.\n")
     assert type_in("channels", "create", "books", "--name", "Books", *here).code == 0
     done = type_in("doctor", *here, "--json")
     assert "one for each channel (1)" in findings(done)["storage"]["found"]
@@ -119,5 +134,5 @@ def test_postgres_from_nothing_to_well(postgres_url: str, tmp_path: Path) -> Non
 def test_init_brings_postgres_up_to_date(postgres_url: str, tmp_path: Path) -> None:
     """And says so."""
     done = type_in("init", "--database", postgres_url, "--mall", str(tmp_path))
-    assert "brought to schema 1" in done.out
+    assert f"brought to schema {migrations.VERSION}" in done.out
     assert type_in("db", "status", "--mall", str(tmp_path), "--json").json["state"] == "up to date"

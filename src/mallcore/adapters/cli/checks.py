@@ -9,13 +9,13 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
 from mallcore import Mall, migrations, structure
 from mallcore.adapters.cli import databases
-from mallcore.adapters.cli.findings import Finding, checkpoints
+from mallcore.adapters.cli.findings import Finding, checkpoints, sealed, stores
 from mallcore.adapters.cli.folder import address
 from mallcore.adapters.cli.output import Output
 from mallcore.adapters.cli.progress import bars
@@ -37,10 +37,15 @@ _PARTITIONED = (
 )
 
 
-def doctor(cli: Cli) -> None:
-    """Check the installation, the database, and every channel's history. Exits with 1 when something fails."""
+def doctor(
+    cli: Cli,
+    contracts: Annotated[
+        bool, typer.Option("--contracts", metavar="", help="Ask every promise of each object store: takes a minute.")
+    ] = False,
+) -> None:
+    """Check the installation, database, object stores, and every channel's history. Exits with 1 if something fails."""
     findings: list[Finding] = []
-    for finding in checked(cli):
+    for finding in checked(cli, contracts):
         findings.append(finding)
         if not cli.out.json:
             _show(cli.out, finding)
@@ -66,7 +71,7 @@ def _show(out: Output, finding: Finding) -> None:
         out.say(f"      {finding.way_out}")
 
 
-def checked(cli: Cli) -> Iterator[Finding]:
+def checked(cli: Cli, contracts: bool = False) -> Iterator[Finding]:
     """All checks in order; those of the database need one that opens."""
     yield Finding("python", "ok", f"{platform.python_version()} on {sys.platform}")
     yield Finding("mallcore", "ok", f"{version('mallcore')}, with {', '.join(sorted(installed())) or 'no extra'}")
@@ -80,6 +85,7 @@ def checked(cli: Cli) -> Iterator[Finding]:
     else:
         yield Finding("database", "ok", f"{address(mall)}, schema {databases.version(mall)}")
         yield from (_guarded(name, check, mall) for name, check in _CHECKS.items())
+        yield from stores(mall, contracts)
         yield from _histories(cli)
 
 
@@ -154,6 +160,7 @@ _CHECKS: dict[str, Callable[[Mall], Finding]] = {
     "writing": _writable,
     "clock": _clock,
     "audit log": checkpoints,
+    "keys": sealed,
 }
 
 
