@@ -6,8 +6,8 @@ sealed under keys of their own, so that they can be forgotten while every proof 
 """
 
 from mallcore.audit.operations.checkpoints import checkpoint, keep_log, list_checkpoints, verification_keys
-from mallcore.audit.operations.erasing import erase_subject
-from mallcore.audit.operations.ingesting import ingest
+from mallcore.audit.operations.erasing import SubjectErased, erase_subject
+from mallcore.audit.operations.ingesting import LogIngested, ingest
 from mallcore.audit.operations.proving import consistency, export, prove
 from mallcore.audit.operations.reading import get_record, list_records
 from mallcore.audit.operations.sequencing import sequence
@@ -17,6 +17,8 @@ from mallcore.audit.operations.verifying import check_file, check_proof, verify
 
 __all__ = [
     "TOPIC",
+    "LogIngested",
+    "SubjectErased",
     "Subjects",
     "Trail",
     "check_file",

@@ -157,14 +157,13 @@ def _opened(file: str) -> BinaryIO:
     if file == STANDARD:
         return typer.get_binary_stream("stdin")
     try:
-        stream = open(file, "rb")  # noqa: SIM115 - the caller closes it
-        packed = stream.read(2) == b"\x1f\x8b"
-        stream.seek(0)
+        with open(file, "rb") as stream:
+            packed = stream.read(2) == b"\x1f\x8b"
+        return gzip.open(file) if packed else open(file, "rb")  # type: ignore[return-value]
     except FileNotFoundError:
         raise NotFound(f"There is no file {file!r}: check the path, or give - for standard input.", file=file) from None
     except OSError as error:
         raise InvalidInput(f"{file!r} can't be read: {error.strerror or error}.", file=file) from None
-    return gzip.GzipFile(fileobj=stream) if packed else stream  # type: ignore[return-value]
 
 
 def _text(file: str) -> str:
