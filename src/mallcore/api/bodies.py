@@ -7,13 +7,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol
 
 from mallcore.api.rules.negotiation import media_type
+from mallcore.api.rules.openapi import FORM
 from mallcore.api.rules.problems import Refused
 from mallcore.errors import InvalidInput, LimitExceeded
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
-
-FORM = "multipart/form-data"
 
 
 class Source(Protocol):

@@ -33,29 +33,41 @@ def openapi(catalogue: Catalogue, base: str = "", namespace: str = "") -> dict[s
     ``namespace`` is put before the name of each component, so that the document can be merged into another.
     """
     routes = list(routes_of(catalogue))
-    wanted: list[tuple[Any, Any, TypeAdapter[Any]]] = []
+    wanted: dict[tuple[str, Any], TypeAdapter[Any]] = {}
     for route in routes:
-        wanted.append((route.operation.name, "validation", TypeAdapter(route.operation.input)))
-        wanted.append((route.operation.name, "serialization", route.operation.output))
+        wanted[route.operation.name, "validation"] = TypeAdapter(route.operation.input)
+        wanted[route.operation.name, "serialization"] = _output(route)
     reference = _REFERENCE.replace("{", namespace + "{")
-    schemas, shared = TypeAdapter.json_schemas(wanted, ref_template=reference)
+    schemas, shared = TypeAdapter.json_schemas([(*key, kind) for key, kind in wanted.items()], ref_template=reference)
     components: dict[str, Any] = dict(shared.get("$defs", {}))
-    described = [_described(route, schemas, components) for route in routes]
+    given = {name: _given(schemas[name, "validation"], components) for name, kind in wanted if kind == "validation"}
+    described = [_described(route, given[route.operation.name], schemas) for route in routes]
     return laid_out(described, components, base or "/", version("mallcore"), namespace)
 
 
-def _described(route: Route, schemas: Any, components: dict[str, Any]) -> Described:
+def _output(route: Route) -> TypeAdapter[Any]:
+    """What an operation returns; one that says itself how it is answered sends bytes."""
+    return route.operation.output if route.rest.asked is None else TypeAdapter(bytes)
+
+
+def _given(schema: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:
+    """The schema of an operation's parameters, which is no component: no two operations share it."""
+    found: dict[str, Any] = components.pop(schema.get("$ref", "").rpartition("/")[2].rpartition(".")[2], schema)
+    return found
+
+
+def _described(route: Route, schema: dict[str, Any], schemas: Any) -> Described:
     operation = route.operation
-    given = schemas[operation.name, "validation"]
-    name = given.get("$ref", "").rpartition("/")[2].rpartition(".")[2]
-    schema = components.pop(name, given)
+    also = operation.rest is not None and route.rest.path == operation.rest.also
     return Described(
-        name=operation.name,
+        name=f"{operation.name}.also" if also else operation.name,
         kind=operation.kind,
         method=route.rest.method,
         path=route.rest.path,
         status=route.rest.status,
         raw=route.rest.raw,
+        accepts=route.rest.accepts,
+        asked=route.rest.asked,
         permission=operation.permission,
         description=operation.description,
         fields=schema.get("properties", {}),

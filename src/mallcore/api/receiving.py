@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from typing import Any, BinaryIO, cast
 
 from mallcore.api.arguments import arguments
-from mallcore.api.bodies import FORM, Body, Form, Forms, is_form, length_of, refuse_larger, refuse_other_types
+from mallcore.api.bodies import Body, Form, Forms, is_form, length_of, refuse_larger, refuse_other_types
 from mallcore.api.http import Request
+from mallcore.api.rules.openapi import FORM
 from mallcore.api.rules.problems import Refused
 from mallcore.api.rules.queries import gathered
 from mallcore.api.table import Route

@@ -10,10 +10,9 @@ import functools
 import hashlib
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
-from types import MappingProxyType
-from typing import Any, Concatenate, Literal, NamedTuple, ParamSpec, TypeVar, cast, get_type_hints
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, cast, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
 from sqlalchemy import delete, select, update
@@ -40,7 +39,7 @@ class Rest:
     """How an operation is reached over HTTP. ``{names}`` in the path are parameters of the operation.
 
     ``raw`` names the parameter that takes the whole body; the others then come from the query string. It takes bytes,
-    or, if ``streamed``, a binary stream that is read while the body comes. ``accepts`` are the media types of a streamed
+    or, if ``streamed``, a binary stream that is read while the body comes. ``accepts`` are the media types of such a
     body: with ``multipart/form-data`` among them, a form may bring the file and the parameters. ``asked`` names the
     parameter that is told what the request asks for beside parameters: an `Asked`. A ``verbatim`` path means something
     only as it is, not in any other (escaped) spelling, and what else its query holds is left to who reads the `Asked`.
@@ -58,7 +57,8 @@ class Rest:
     also: str = ""
 
 
-class Asked(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Asked:
     """What an HTTP request says of the answer it wants.
 
     The names of ``headers`` are in lower case. ``target`` is path (from where the mall's API is mounted) and query as
@@ -66,8 +66,8 @@ class Asked(NamedTuple):
     """
 
     method: str = "GET"
-    headers: Mapping[str, str] = MappingProxyType({})
-    target: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    target: str = field(default="", repr=False)
 
 
 def anywhere(ctx: Context, given: Mapping[str, Any]) -> tuple[Subject, ...]:

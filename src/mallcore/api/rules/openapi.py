@@ -10,6 +10,7 @@ from mallcore.api.rules.negotiation import EVENTS, JSON
 from mallcore.api.rules.problems import MEDIA_TYPE
 from mallcore.api.rules.routes import SEVERAL, split
 
+FORM = "multipart/form-data"
 Schema = Mapping[str, Any]
 
 
@@ -23,6 +24,8 @@ class Described:
     path: str
     status: int
     raw: str | None
+    accepts: tuple[str, ...]
+    asked: str | None
     permission: str | None
     description: str
     fields: Mapping[str, Schema]
@@ -46,7 +49,9 @@ class Described:
     @property
     def others(self) -> dict[str, Schema]:
         """The parameters that stand in the query string, or in the body."""
-        return {name: schema for name, schema in self.fields.items() if name not in {*self.in_path, self.raw}}
+        return {
+            name: schema for name, schema in self.fields.items() if name not in {*self.in_path, self.raw, self.asked}
+        }
 
 
 def laid_out(
@@ -126,6 +131,7 @@ class _Within:
             wanted += ["IdempotencyKey"] if "idempotency_key" in one.fields else []
         elif one.kind == "query":
             wanted += ["IfNoneMatch", *(["MinRevision"] if "min_revision" in one.fields else [])]
+            wanted += ["Range", "IfRange"] if one.asked else []
         else:
             wanted += ["LastEventId"]
         return [self.ref("parameters", name) for name in wanted]
@@ -133,7 +139,8 @@ class _Within:
     def _body(self, one: Described) -> dict[str, Any] | None:
         if one.raw is not None:
             about = one.fields[one.raw].get("description", "")
-            return {"required": True, "description": about, "content": {"*/*": {"schema": _BYTES}}}
+            content = {media: {"schema": _form(one) if media == FORM else _BYTES} for media in one.accepts or ("*/*",)}
+            return {"required": True, "description": about, "content": content}
         if one.in_query or not one.others:
             return None
         required = sorted(one.required - set(one.in_path))
@@ -147,10 +154,18 @@ class _Within:
         made: dict[str, Any] = {str(one.status): self._success(one)}
         if one.kind == "query":
             made["304"] = self.ref("responses", "NotModified")
+        if one.asked is not None:
+            made["206"] = {"description": "The part that Range asks for", "content": {"*/*": {"schema": _BYTES}}}
+            made["302"] = {"description": "Where the content is to be fetched: `Location`"}
         problem = {MEDIA_TYPE: {"schema": self.ref("schemas", "Problem")}}
         for status in sorted({status for status, _ in one.errors}):
             codes = sorted({f"`{code}`" for found, code in one.errors if found == status})
             made[str(status)] = {"description": ", ".join(codes), "content": problem}
+        if one.asked is not None:
+            made["416"] = {"description": "`range-not-satisfiable`: no such part", "content": problem}
+        if one.accepts:
+            made["413"] = {"description": "`limit-exceeded`: the body is larger than is taken", "content": problem}
+            made["415"] = {"description": "`invalid-input`: the body has another type", "content": problem}
         if "expected_revision" in one.fields:
             made["412"] = {"description": "`stale-revision`: If-Match names another revision", "content": problem}
         return {**made, "default": self.ref("responses", "Problem")}
@@ -170,9 +185,19 @@ class _Within:
 def _content(one: Described) -> dict[str, Any]:
     if one.kind == "stream":
         return {EVENTS: {"schema": {"type": "string", "description": _EVENTS_ABOUT}}}
-    if one.output.get("format") == "binary":
+    if one.output.get("format") == "binary" or one.asked is not None:
         return {"*/*": {"schema": _BYTES}}
     return {JSON: {"schema": one.output}}
+
+
+def _form(one: Described) -> dict[str, Any]:
+    """A form that brings the file and, instead of the query string, the other parameters."""
+    assert one.raw is not None
+    fields = {name: schema for name, schema in one.others.items() if name != "idempotency_key"}
+    # What the file's part says of itself need not be said again.
+    needed = sorted((one.required & set(fields)) - {"file_name"})
+    properties = {one.raw: _BYTES, **fields}
+    return {"type": "object", "properties": properties, "required": [one.raw, *needed], "additionalProperties": False}
 
 
 def _in_path(name: str, schema: Schema) -> dict[str, Any]:
@@ -184,7 +209,8 @@ def _in_path(name: str, schema: Schema) -> dict[str, Any]:
 
 def _in_query(name: str, one: Described) -> dict[str, Any]:
     schema = one.fields[name]
-    found: dict[str, Any] = {"name": name, "in": "query", "required": name in one.required}
+    required = name in one.required and FORM not in one.accepts  # a form may bring it instead
+    found: dict[str, Any] = {"name": name, "in": "query", "required": required}
     found.update(_about(schema.get("description", "")))
     if name in one.documents:
         return {**found, "content": {JSON: {"schema": schema}}}
@@ -252,6 +278,8 @@ _HEADERS = {
     "IfMatch": _header("If-Match", "The revision (or version) you saw, or the ETag you got: refuse anything newer."),
     "IdempotencyKey": _header("Idempotency-Key", "Repeating a call with its key answers, and changes nothing."),
     "IfNoneMatch": _header("If-None-Match", "The ETag you have: 304 when it is current."),
+    "Range": _header("Range", "One range of bytes; several are answered with the whole, very many refused."),
+    "IfRange": _header("If-Range", "The ETag (or the date) for which Range counts."),
     "MinRevision": _header("Mall-Min-Revision", "Answer from this revision or a later one: read your writes."),
     "LastEventId": _header("Last-Event-ID", "Go on after this revision; browsers send it by themselves."),
 }
