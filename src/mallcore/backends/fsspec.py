@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, cast
 
@@ -29,44 +30,49 @@ from mallcore.errors import (
     StoreUnavailable,
 )
 from mallcore.kernel.hooks import hookimpl
-from mallcore.kernel.objects import Capabilities, ObjectStore, Signed, Stat, checked_key
+from mallcore.kernel.objects import Capabilities, ObjectStore, Signed, Stat, checked_key, checked_prefix
 
 _SMALL = 8 << 20
-_EXCLUSIVE = {"s3", "s3a", "abfs", "az"}
+_EXCLUSIVE: dict[str, dict[str, Any]] = {
+    **{name: {"mode": "create"} for name in ("s3", "s3a")},
+    **{name: {"overwrite": False} for name in ("abfs", "abfss", "az")},
+}
 _SEPARATE = {"use_listings_cache": False, "skip_instance_cache": True}
 
 
 class FsspecStore:
     """An `ObjectStore` over a file system of fsspec below ``root``.
 
-    ``connect`` makes the file system, once in every process. ``creating`` are the arguments by which it writes only
-    under a name that is free; where there are none, the name is looked up first, and a race is won by the last.
+    ``fs`` is a file system, or a function that makes one and is called once in every process. ``creating`` are the
+    arguments by which it writes only under a name that is free; where there are none, the name is looked up first, and
+    a race is won by the last.
+
+    >>> from fsspec.implementations.dirfs import DirFileSystem
+    >>> from fsspec.implementations.memory import MemoryFileSystem
+    >>> FsspecStore(DirFileSystem("/shop", MemoryFileSystem()), "objects").capabilities.exclusive
+    False
     """
 
     scheme: ClassVar[str] = "fsspec"
 
     def __init__(
         self,
-        connect: Callable[[], Any],
+        fs: Any,
         root: str,
-        url: str,
+        url: str | None = None,
         *,
         creating: Mapping[str, Any] | None = None,
         durable: bool = False,
     ) -> None:
-        self._connect = connect
+        protocol = "" if _makes(fs) else fs.protocol if isinstance(fs.protocol, str) else fs.protocol[0]
+        if protocol in _EXCLUSIVE:
+            creating = _EXCLUSIVE[protocol]
+        self._connect: Callable[[], Any] = fs if _makes(fs) else partial(_own, fs, os.getpid())
         self._root = root.rstrip("/")
-        self._url = url
+        self._url = url or f"{protocol}://{root.lstrip('/')}"
         self._creating = creating
         self._made: tuple[int, Any] | None = None
         self.capabilities = Capabilities(exclusive=creating is not None, durable=durable, checksum=True, ranges=True)
-
-    @classmethod
-    def of(cls, fs: Any, root: str) -> FsspecStore:
-        """A store on a host's own file system; it must work in every process that uses the mall."""
-        protocol = fs.protocol if isinstance(fs.protocol, str) else fs.protocol[0]
-        creating = {"mode": "create"} if protocol in _EXCLUSIVE else None
-        return cls(lambda: fs, root, f"{protocol}://{root}", creating=creating)
 
     @property
     def url(self) -> str:
@@ -110,7 +116,8 @@ class FsspecStore:
             else:
                 self._put(path, whole)
         except Exception as error:
-            if not isinstance(_told(error, path, self._url), ObjectExists):
+            # Where writing is exclusive it is whole, too: what lies there may be another's.
+            if self._creating is None and not isinstance(_told(error, path, self._url), ObjectExists):
                 with suppress(Exception):
                     self._remove_part(path, whole.size)
             raise
@@ -144,6 +151,7 @@ class FsspecStore:
             return _stat(key, self._info(self._path(key)))
 
     def _info(self, path: str) -> dict[str, Any]:
+        self.fs.invalidate_cache(path)  # a host's file system may keep listings
         found: dict[str, Any] = self.fs.info(path)
         if found.get("type") != "file":
             raise FileNotFoundError(path)
@@ -157,8 +165,9 @@ class FsspecStore:
 
     def iter(self, prefix: str = "") -> Iterator[Stat]:
         """All objects below a prefix."""
-        folder = prefix.rpartition("/")[0]
+        folder = checked_prefix(prefix).rpartition("/")[0]
         with self._named(prefix):
+            self.fs.invalidate_cache()
             found = self.fs.find(f"{self._root}/{folder}".rstrip("/"), detail=True)
         start = len(self.fs._strip_protocol(self._root)) + 1
         for path in sorted(found):
@@ -211,6 +220,18 @@ class FsspecStore:
             if told is None or told is error:
                 raise
             raise told from None
+
+
+def _makes(fs: Any) -> bool:
+    """Whether this makes a file system, rather than being one."""
+    return callable(fs) and not hasattr(fs, "pipe_file")
+
+
+def _own(fs: Any, pid: int) -> Any:
+    """The host's file system; in a forked child another one like it, for those of the network don't survive a fork."""
+    if os.getpid() == pid or not getattr(fs, "async_impl", False):
+        return fs
+    return type(fs)(*fs.storage_args, **{**fs.storage_options, **_SEPARATE})
 
 
 class _Told:
@@ -287,5 +308,5 @@ def object_store_backend(url: str, folder: Path) -> ObjectStore | None:
     options = kind._get_kwargs_from_urls(url)
     root = kind._strip_protocol(url)
     shown = f"{protocol}://{rest.rpartition('@')[2].partition('?')[0]}"
-    creating = {"mode": "create"} if protocol in _EXCLUSIVE else None
-    return FsspecStore(lambda: kind(**options, **_SEPARATE), root, shown, creating=creating)
+    made = partial(kind, **options, **_SEPARATE)
+    return FsspecStore(made, root, shown, creating=_EXCLUSIVE.get(protocol))

@@ -28,13 +28,13 @@ from mallcore.errors import (
     StoreUnavailable,
 )
 from mallcore.kernel.hooks import hookimpl
-from mallcore.kernel.objects import Capabilities, ObjectStore, Signed, Stat, checked_key
+from mallcore.kernel.objects import Capabilities, ObjectStore, Signed, Stat, checked_key, checked_prefix
 
 _NEW = ".new"
 _STALE_SECONDS = 86_400
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
-_NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
+_CAREFUL = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
 class LocalStore:
@@ -67,15 +67,15 @@ class LocalStore:
     ) -> Stat:
         """Keep the content under a free key; when this returns it is on the disk."""
         path = self._path(key)
-        with self._named(key):
+        with self._named(key, missing=StoreUnavailable):
             self._ready(path.parent)
             self._sweep()
-            if os.path.lexists(path):
+            if os.path.lexists(self._path(key)):
                 raise ObjectExists(key=key)
         new = self._folder / _NEW / f"{os.urandom(16).hex()}.part"
         try:
             self._write(new, content, size, sha256, key)
-            with self._named(key):
+            with self._named(key, missing=StoreUnavailable):
                 os.link(new, path)
                 _flush(path.parent)
         finally:
@@ -86,13 +86,14 @@ class LocalStore:
     def open(self, key: str, start: int = 0, end: int | None = None) -> BinaryIO:
         """The bytes of a range."""
         with self._named(key):
-            descriptor = os.open(self._path(key), os.O_RDONLY | _NOFOLLOW)
-            file = os.fdopen(descriptor, "rb", buffering=0 if end is None else -1)
+            # Opened without waiting: who puts a pipe there must not make us wait for its other end.
+            descriptor = os.open(self._path(key), os.O_RDONLY | _CAREFUL)
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                file.close()
+                os.close(descriptor)
                 raise ObjectMissing(key=key)
+            file = os.fdopen(descriptor, "rb")
             file.seek(start)
-        return section(file, None if end is None else max(end - start, 0))
+        return file if end is None else section(file, max(end - start, 0))
 
     def stat(self, key: str) -> Stat:
         """What is known of the object."""
@@ -102,11 +103,13 @@ class LocalStore:
     def delete(self, key: str) -> None:
         """Remove the file; its folders stay, for others may be about to write into them."""
         with suppress(ObjectMissing), self._named(key):
-            os.unlink(self._path(key))
+            path = self._path(key)
+            os.unlink(path)
+            _flush(path.parent)
 
     def iter(self, prefix: str = "") -> Iterator[Stat]:
         """All objects below a prefix."""
-        folder, _, _ = prefix.rpartition("/")
+        folder, _, _ = checked_prefix(prefix).rpartition("/")
         start = self._folder / folder if folder else self._folder
         with self._named(prefix):
             yield from _walked(start, f"{folder}/" if folder else "", prefix)
@@ -140,12 +143,19 @@ class LocalStore:
         return f"<LocalStore {self._folder}>"
 
     def _path(self, key: str) -> Path:
-        return self._folder / checked_key(key)
+        """Where the key's file is; a link among the folders on the way there is not followed."""
+        above = str(self._folder)
+        *folders, name = checked_key(key).split("/")
+        for folder in folders:
+            above = f"{above}{os.sep}{folder}"
+            if os.path.islink(above):
+                raise ObjectMissing(key=key)
+        return Path(above, name)
 
     def _write(self, new: Path, content: BinaryIO, size: int | None, sha256: str | None, key: str) -> None:
         """The content in a file of its own, on the disk; errors of its source are the source's, not the store's."""
         found, read = hashlib.sha256(), 0
-        with self._named(key):
+        with self._named(key, missing=StoreUnavailable):
             file = open(new, "xb", buffering=0)  # noqa: SIM115 - closed below, where errors are told apart
         with file:
             while piece := content.read(PIECE):
@@ -159,7 +169,7 @@ class LocalStore:
 
     def _ready(self, folder: Path) -> None:
         """Make the folder, and have its entry, and those above it, on the disk."""
-        if folder in self._durable:
+        if folder in self._durable and folder.is_dir() and (self._folder / _NEW).is_dir():
             return
         (self._folder / _NEW).mkdir(parents=True, exist_ok=True)
         folder.mkdir(parents=True, exist_ok=True)
@@ -182,12 +192,15 @@ class LocalStore:
                     os.unlink(entry.path)
 
     @contextmanager
-    def _named(self, key: str) -> Iterator[None]:
-        """The operating system's errors in the mall's words."""
+    def _named(self, key: str, missing: type[MallError] = ObjectMissing) -> Iterator[None]:
+        """The operating system's errors in the mall's words; while we write, what is missing is a folder of ours."""
         try:
             yield
         except OSError as error:
-            raise _translated(error, key, self.url) from error
+            told = _translated(error, key, self.url)
+            if isinstance(told, ObjectMissing) and missing is not ObjectMissing:
+                told = missing(store=self.url, reason=error.strerror)
+            raise told from error
 
 
 def _translated(error: OSError, key: str, store: str) -> MallError:
@@ -235,7 +248,7 @@ def _walked(folder: Path, above: str, prefix: str) -> Iterator[Stat]:
         entries = [
             (entry.name + ("/" if entry.is_dir(follow_symlinks=False) else ""), entry) for entry in os.scandir(folder)
         ]
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return
     for name, entry in sorted(entries, key=lambda one: one[0]):
         key = above + name

@@ -12,7 +12,7 @@ from typing import BinaryIO, ClassVar, NamedTuple
 from mallcore.backends.streams import checked
 from mallcore.errors import ObjectExists, ObjectMissing, StoreDenied
 from mallcore.kernel.hooks import hookimpl
-from mallcore.kernel.objects import Capabilities, ObjectStore, Signed, Stat, checked_key
+from mallcore.kernel.objects import Capabilities, ObjectStore, Signed, Stat, checked_key, checked_prefix
 
 
 class _Kept(NamedTuple):
@@ -57,20 +57,22 @@ class MemoryStore:
 
     def open(self, key: str, start: int = 0, end: int | None = None) -> BinaryIO:
         """The bytes of a range."""
-        return BytesIO(self._kept(key).content[start:end])
+        return BytesIO(self._kept(checked_key(key)).content[start:end])
 
     def stat(self, key: str) -> Stat:
         """What is known of the object."""
-        kept = self._kept(key)
+        kept = self._kept(checked_key(key))
         return Stat(key, len(kept.content), etag=kept.digest, sha256=kept.digest, modified=kept.at)
 
     def delete(self, key: str) -> None:
         """Forget the object."""
+        checked_key(key)
         with self._lock:
             self._objects.pop(key, None)
 
     def iter(self, prefix: str = "") -> Iterator[Stat]:
         """All objects below a prefix."""
+        checked_prefix(prefix)
         with self._lock:
             keys = sorted(key for key in self._objects if key.startswith(prefix))
         yield from (self.stat(key) for key in keys if key in self._objects)

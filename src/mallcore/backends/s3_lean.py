@@ -33,7 +33,7 @@ from mallcore.errors import (
     StoreFull,
     StoreUnavailable,
 )
-from mallcore.kernel.objects import Capabilities, Signed, Stat, checked_key
+from mallcore.kernel.objects import Capabilities, Signed, Stat, checked_key, checked_prefix
 
 _LARGEST = 5 << 30  # what one PUT may carry
 _TRIES = 4
@@ -169,7 +169,7 @@ class LeanS3:
 
     def iter(self, prefix: str = "") -> Iterator[Stat]:
         """All objects below a prefix, a thousand for each request."""
-        asked = {"list-type": "2", "prefix": self._prefix + prefix}
+        asked = {"list-type": "2", "prefix": self._prefix + checked_prefix(prefix)}
         while True:
             response = self._ask("GET", None, query=asked)
             page = ElementTree.fromstring(response.data)

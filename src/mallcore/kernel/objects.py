@@ -168,6 +168,17 @@ def checked_key(key: str) -> str:
     return key
 
 
+def checked_prefix(prefix: str) -> str:
+    """What the keys of an iteration begin with, if keys can begin with it: nothing, a part of a key, or a folder.
+
+    >>> checked_prefix("b/unt_")
+    'b/unt_'
+    """
+    if prefix:
+        checked_key(prefix.removesuffix("/"))
+    return prefix
+
+
 class Stores:
     """The object stores of a mall, by name. ``main`` is where new content goes unless the mall says otherwise."""
 

@@ -1,9 +1,10 @@
 """Fixtures, servers and contract kits for hosts and plug-in authors.
 
 Importing this package is cheap: each module below is imported by the one who needs it, or when a name is first used.
-Nothing in the rest of mallcore imports it.
+Nothing in the rest of mallcore imports it, but `mallcore doctor`, which asks the kits.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,10 +13,15 @@ if TYPE_CHECKING:
 
 __all__ = ["ObjectStoreContract", "TopologyContract", "check_store", "check_topology"]
 
+_KITS = {
+    "ObjectStoreContract": "object_store",
+    "TopologyContract": "topology",
+    "check_store": "object_store",
+    "check_topology": "topology",
+}
+
 
 def __getattr__(name: str) -> Any:
-    if name in __all__:
-        from mallcore.testing import object_store, topology
-
-        return getattr(topology, name, None) or getattr(object_store, name)
+    if name in _KITS:
+        return getattr(import_module(f"mallcore.testing.{_KITS[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -22,6 +22,7 @@ import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 from uuid import uuid4
 
 from mallcore.testing.servers import ServerUnavailable
@@ -50,7 +51,9 @@ class _Server:
         return False
 
     def start(self) -> None:
-        """Start it, and wait until it takes what is written."""
+        """Start it, and wait until it takes what is written; nothing happens when it runs already."""
+        if self._process is not None:
+            return
         log = open(self.folder / "server.log", "ab")  # noqa: SIM115 - the program's own
         environment = {**os.environ, "TMPDIR": str(self.folder)}
         with log:
@@ -132,7 +135,7 @@ class SeaweedServer(_Server):
         if self._process is None or not _listens(self.port):
             return False
         self.bucket("ready")
-        self.peek("ready", "probe", b"x")
+        self.plant("ready", "probe", b"x")
         return True
 
     def client(self) -> Any:
@@ -155,12 +158,16 @@ class SeaweedServer(_Server):
             client.create_bucket(Bucket=found)
         return found
 
-    def peek(self, bucket: str, key: str, content: bytes | None = None) -> bytes | None:
-        """What lies under a key (nothing: None), or put something there; past mallcore."""
+    def plant(self, bucket: str, key: str, content: bytes | None) -> None:
+        """Put content under a key, or remove what is there (None); past mallcore."""
+        if content is None:
+            self.client().delete_object(Bucket=bucket, Key=key)
+        else:
+            self.client().put_object(Bucket=bucket, Key=key, Body=content)
+
+    def peek(self, bucket: str, key: str) -> bytes | None:
+        """What lies under a key (nothing: None), past mallcore."""
         client = self.client()
-        if content is not None:
-            client.put_object(Bucket=bucket, Key=key, Body=content)
-            return content
         try:
             found: bytes = client.get_object(Bucket=bucket, Key=key)["Body"].read()
         except client.exceptions.NoSuchKey:
@@ -168,10 +175,10 @@ class SeaweedServer(_Server):
         return found
 
     def url(self, bucket: str | None = None, prefix: str = "", *, reader: bool = False, **options: str) -> str:
-        """The URL of a store in a bucket, credentials included."""
+        """The URL of a store in a bucket (made if it is missing), credentials included."""
         key, secret = (READER_KEY, READER_SECRET) if reader else (ACCESS_KEY, SECRET_KEY)
         more = "".join(f"&{name}={value}" for name, value in options.items())
-        return f"s3://{key}:{secret}@{bucket or self.bucket()}/{prefix}?endpoint={self.endpoint}{more}"
+        return f"s3://{key}:{secret}@{self.bucket(bucket)}/{prefix}?endpoint={self.endpoint}{more}"
 
 
 class AzuriteServer(_Server):
@@ -206,6 +213,8 @@ class AzuriteServer(_Server):
 
     def start(self) -> None:
         """Start it with the account's key in its environment."""
+        if self._process is not None:
+            return
         os.environ["AZURITE_ACCOUNTS"] = f"{AZURE_ACCOUNT}:{self.key}"
         try:
             super().start()
@@ -233,26 +242,44 @@ class AzuriteServer(_Server):
             self.client().create_container(found)
         return found
 
-    def peek(self, container: str, key: str, content: bytes | None = None) -> bytes | None:
-        """What lies under a key (nothing: None), or put something there; past mallcore."""
+    def plant(self, container: str, key: str, content: bytes | None) -> None:
+        """Put content under a key, or remove what is there (None); past mallcore."""
+        with self.client().get_blob_client(container, key) as blob:
+            if content is None:
+                blob.delete_blob()
+            else:
+                blob.upload_blob(io.BytesIO(content), overwrite=True)
+
+    def peek(self, container: str, key: str) -> bytes | None:
+        """What lies under a key (nothing: None), past mallcore."""
         from azure.core.exceptions import ResourceNotFoundError
 
-        blob = self.client().get_blob_client(container, key)
-        if content is not None:
-            blob.upload_blob(io.BytesIO(content), overwrite=True)
-            return content
         try:
-            found: bytes = blob.download_blob().readall()
+            with self.client().get_blob_client(container, key) as blob:
+                found: bytes = blob.download_blob().readall()
         except ResourceNotFoundError:
             return None
         return found
 
-    def url(self, container: str | None = None, prefix: str = "") -> str:
-        """The URL of a store in a container, credentials included."""
-        from urllib.parse import quote
-
+    def url(self, container: str | None = None, prefix: str = "", **options: str) -> str:
+        """The URL of a store in a container (made if it is missing), credentials included."""
         text = quote(self.connection_string, safe="")
-        return f"az://{container or self.container()}/{prefix}?connection_string={text}"
+        more = "".join(f"&{name}={value}" for name, value in options.items())
+        return f"az://{self.container(container)}/{prefix}?connection_string={text}{more}"
+
+
+def seaweed() -> SeaweedServer:
+    """A SeaweedFS of our own, started."""
+    server = SeaweedServer()
+    server.start()
+    return server
+
+
+def azurite() -> AzuriteServer:
+    """An Azurite of our own, started."""
+    server = AzuriteServer()
+    server.start()
+    return server
 
 
 def _azurite() -> list[str]:
@@ -304,4 +331,4 @@ def _listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-__all__ = ["AzuriteServer", "SeaweedServer", "ServerUnavailable"]
+__all__ = ["AzuriteServer", "SeaweedServer", "ServerUnavailable", "azurite", "seaweed"]

@@ -63,3 +63,29 @@ def _started(server: Any, name: str) -> Iterator[Any]:
         pytest.skip(f"{name}: {error}")
     with server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def seaweed_server() -> Iterator[SeaweedServer]:
+    """S3 by SeaweedFS, one for the whole run; who asks for it is skipped, with the reason, where there is none."""
+    from mallcore.testing import object_servers
+
+    try:
+        server = object_servers.seaweed()
+    except object_servers.ServerUnavailable as error:
+        pytest.skip(f"SeaweedFS: {error}")
+    with server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def azurite_server() -> Iterator[AzuriteServer]:
+    """Azure Blob by Azurite, one for the whole run; who asks is skipped, with the reason, where there is none."""
+    from mallcore.testing import object_servers
+
+    try:
+        server = object_servers.azurite()
+    except object_servers.ServerUnavailable as error:
+        pytest.skip(f"Azurite: {error}")
+    with server:
+        yield server
