@@ -52,6 +52,12 @@ class MallSettings(BaseModel):
     follow: bool = Field(True, description="Keep trees in memory and follow other processes in a background thread.")
     poll_seconds: float = Field(1.0, gt=0, le=3600, description="How often to look for changes while the bus is gone.")
     busy_seconds: float = Field(10.0, gt=0, le=600, description="How long to wait for a locked database.")
+    collect: Literal["auto", "never"] = Field(
+        "auto", description="Keep the object stores in order every hour: expire, mirror, collect; `never`: only by hand."
+    )
+    collect_grace: float = Field(
+        86_400.0, ge=0, description="Seconds after which content that nothing refers to may be collected."
+    )
     idempotency_days: int = Field(7, ge=1, le=3650, description="How long idempotency keys are kept.")
     pool_size: int = Field(10, ge=1, le=1000, description="Database connections kept open.")
 

@@ -56,7 +56,8 @@ class _Undo(Exception):
 @pytest.fixture
 def world(database_url: str) -> Iterator[World]:
     """The world before anything is granted."""
-    with Mall.open(database_url, migrate="always") as mall:
+    stores = {"second": "memory://", "third": "memory://"}
+    with Mall.open(database_url, migrate="always", stores=stores) as mall:
         with mall.begin(ME) as ctx:
             structure.create_unit(ctx, slug="north", name="North")
             for slug, unit in (("books", "main"), ("toys", "main"), ("games", "north")):
@@ -83,11 +84,16 @@ def world(database_url: str) -> Iterator[World]:
 
 
 def hung(mall: Mall) -> dict[str, str]:
-    """Hang a picture on `fiction/crime`, and leave another one staged; returns their ids."""
+    """Hang a picture on `fiction/crime`, and another that no label shows; leave one staged. Returns their ids."""
+    crime = "category:books/fiction/crime"
     with mall.begin(ME) as ctx:
-        waiting = attachments.stage(ctx, file=b"waiting", file_name="b.txt", owner="category:books/fiction/crime")
-        made = attachments.upload_file(ctx, file=b"hung", file_name="a.txt", owner="category:books/fiction/crime")
-    return {"attachment": made.attachment, "version": made.ref, "staged": waiting.id}
+        waiting = attachments.stage(ctx, file=b"waiting", file_name="b.txt", owner=crime)
+        spare = attachments.stage(ctx, file=b"spare", file_name="c.txt", owner=crime)
+        made = attachments.upload_file(ctx, file=b"hung", file_name="a.txt", owner=crime)
+        shown_nowhere = attachments.attach(ctx, staged=spare, label=None)
+        hold = attachments.place_hold(ctx, attachment=made.attachment, reason="a lawsuit")
+    ids = {"attachment": made.attachment, "version": made.ref, "staged": waiting.id}
+    return {**ids, "spare": shown_nowhere.ref, "hold": hold.id}
 
 
 RENAMED: Any = [{"op": "update", "node": "fiction/crime", "name": "Crimes"}]
@@ -108,16 +114,27 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "access.rotate_key": {"purpose": "links"},
     "access.set_role": {"role": "chief", "permissions": ["structure.edit"]},
     "attachments.attach": {"staged": "$staged"},
+    "attachments.collect": {},
+    "attachments.drop_version": {"version": "$spare"},
+    "attachments.erase": {"principal": "user:nobody"},
     "attachments.get_attachment": {"attachment": "$attachment"},
     "attachments.get_version": {"version": "$version"},
     "attachments.label_history": {"attachment": "$attachment", "label": "live"},
     "attachments.list_attachments": {},
+    "attachments.list_holds": {},
+    "attachments.list_stores": {},
     "attachments.list_versions": {"attachment": "$attachment"},
+    "attachments.migrate": {"to": "second"},
+    "attachments.mirror": {"store": "third"},
     "attachments.open_version": {"version": "$version"},
+    "attachments.place_hold": {"attachment": "$attachment", "reason": "a lawsuit"},
+    "attachments.release_hold": {"hold": "$hold"},
     "attachments.remove_attachment": {"attachment": "$attachment"},
     "attachments.remove_label": {"attachment": "$attachment", "label": "live"},
     "attachments.restore_version": {"version": "$version"},
+    "attachments.scrub": {},
     "attachments.set_label": {"attachment": "$attachment", "label": "draft", "to": 1},
+    "attachments.set_retention": {"version": "$version", "until": LATER},
     "attachments.stage": {"file": b"new", "file_name": "c.txt", "owner": "category:books/fiction/crime"},
     "attachments.upload_file": {"file": b"new", "file_name": "c.txt", "owner": "category:books/fiction/crime"},
     "audit.checkpoint": {},
@@ -187,6 +204,7 @@ UNKNOWN: dict[str, Any] = {
     "draft": f"drf_{0:032x}",
     "schedule": f"sch_{0:032x}",
     "grant": f"grt_{0:032x}",
+    "hold": f"hld_{0:032x}",
     "unit": "nowhere",
     "role": "nothing",
     "record": f"aud_{0:032x}",

@@ -55,8 +55,7 @@ def remove_label(
     if current is None:
         raise UnknownLabel(attachment=attachment, label=label)
     _refuse_moved(label, expect, current)
-    ctx.execute(delete(labels).where(*_mine(attachment, label)))
-    _on_record(ctx, anchor, label, current, None)
+    taken_away(ctx, anchor, label, current)
 
 
 @operation(
@@ -93,6 +92,12 @@ def moved(ctx: Context, anchor: Any, label: str, to: int, expect: int | None) ->
         ctx.execute(update(labels).where(*_mine(anchor.id, label)).values(**values))
     _on_record(ctx, anchor, label, current, to)
     return _label(ctx, anchor.id, label)
+
+
+def taken_away(ctx: Context, anchor: Any, label: str, current: int) -> None:
+    """Take a label off an attachment whose row is locked."""
+    ctx.execute(delete(labels).where(*_mine(anchor.id, label)))
+    _on_record(ctx, anchor, label, current, None)
 
 
 def _mine(attachment: str, label: str) -> tuple[Any, ...]:

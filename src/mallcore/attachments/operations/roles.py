@@ -6,8 +6,9 @@ from typing import Any
 
 from sqlalchemy import Select, case, select, update
 
+from mallcore.attachments.model.reports import Undone
 from mallcore.attachments.model.tables import replica, store_state
-from mallcore.errors import UnknownStore
+from mallcore.errors import MallError, UnknownStore
 from mallcore.kernel.context import Context
 from mallcore.kernel.objects import MAIN, Stores
 
@@ -55,3 +56,12 @@ def _set(ctx: Context, name: str, role: str) -> None:
 def best_first(query: Select[Any]) -> Select[Any]:
     """A query over replicas, in the order in which they are to be read."""
     return query.outerjoin(store_state, store_state.c.name == replica.c.store).order_by(_RANK, replica.c.store)
+
+
+def removed(ctx: Context, store: str, key: str) -> Undone | None:
+    """Delete an object; or why that can't be done, now."""
+    try:
+        ctx.port(Stores)[store].delete(key)
+    except MallError as error:
+        return Undone(store=store, key=key, reason=f"{error.code}: {error}"[:500])
+    return None

@@ -22,3 +22,12 @@ def is_over(lease_until: datetime, now: datetime) -> bool:
     False
     """
     return now >= lease_until + GIVEN_UP_AFTER
+
+
+def is_ours(key: str) -> bool:
+    """Whether a key has one of the forms that uploads and contents have: other objects in a store are not ours.
+
+    >>> is_ours("b/unt_1/sha256/ab/ab/abab"), is_ours("reports/2026.pdf")
+    (True, False)
+    """
+    return key.startswith(("b/", "u/"))
