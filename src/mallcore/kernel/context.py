@@ -164,6 +164,7 @@ class Context:
         try:
             yield other
             work.commit()
+            self.work.let_go()  # what is read next sees what was committed here
         except BaseException as error:
             work.rollback()
             translated = self._translated(error)
