@@ -57,7 +57,7 @@ class Mall:
         self._scheduler: Ticker | None = None
         self._kept_house: datetime | None = None
         own = [audit.Trail(), attachments.Pins(), *map(plugin_of, (*BUILT_IN, *given.plugins))]
-        self.plugins = manager([KernelHooks, structure.StructureHooks], own)
+        self.plugins = manager([KernelHooks, structure.StructureHooks, attachments.AttachmentHooks], own)
         self.backend = self._backend()
         if owns_engine:
             self.backend.prepare(engine)

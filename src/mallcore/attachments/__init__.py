@@ -5,22 +5,34 @@ version never changes; labels move between versions; nodes and snapshots hold ve
 but by the collector, which works from rows.
 """
 
-from mallcore.attachments.hooks import Edge
+from mallcore.attachments.hooks import AttachmentHooks, Derive, Edge, Finding
 from mallcore.attachments.model.links import Delivered, Link, Opened, PublicUrl
-from mallcore.attachments.model.shapes import Attachment, Label, LabelMove, Staged, Version
+from mallcore.attachments.model.shapes import (
+    Attachment,
+    Derivative,
+    Label,
+    LabelMove,
+    Staged,
+    Verdict,
+    Version,
+    Waiting,
+)
 from mallcore.attachments.operations.attaching import attach, upload_file
 from mallcore.attachments.operations.delivering import deliver, deliver_file, deliver_link, public_url
+from mallcore.attachments.operations.derivatives import derivative, open_derivative
 from mallcore.attachments.operations.edges import Addresses, Edges
 from mallcore.attachments.operations.happened import (
     AttachmentRemoved,
     ContentRead,
     ContentRedirected,
+    DerivativeMade,
     LabelSet,
     LinkDenied,
     LinkMade,
     LinkOpened,
     LinkRevoked,
     UploadBegun,
+    VerdictRecorded,
     VersionAdded,
 )
 from mallcore.attachments.operations.labels import label_history, remove_label, set_label
@@ -39,19 +51,27 @@ from mallcore.attachments.operations.reading import (
 )
 from mallcore.attachments.operations.restoring import restore_version
 from mallcore.attachments.operations.staging import stage
-from mallcore.attachments.rules.slots import Slot
+from mallcore.attachments.operations.verdicts import list_quarantined, list_verdicts, record_verdict
+from mallcore.attachments.rules.recipes import Recipe
+from mallcore.attachments.rules.slots import Facts, Slot
 from mallcore.attachments.rules.tokens import token_in
 
 __all__ = [
     "Addresses",
     "Attachment",
+    "AttachmentHooks",
     "AttachmentRemoved",
     "ContentRead",
     "ContentRedirected",
     "Delivered",
+    "Derivative",
+    "DerivativeMade",
+    "Derive",
     "Edge",
     "Edges",
     "Epochs",
+    "Facts",
+    "Finding",
     "Label",
     "LabelMove",
     "LabelSet",
@@ -65,26 +85,35 @@ __all__ = [
     "Owners",
     "Pins",
     "PublicUrl",
+    "Recipe",
     "Slot",
     "Slots",
     "Staged",
     "UploadBegun",
+    "Verdict",
+    "VerdictRecorded",
     "Version",
     "VersionAdded",
+    "Waiting",
     "attach",
     "deliver",
     "deliver_file",
     "deliver_link",
+    "derivative",
     "forget_old_links",
     "get_attachment",
     "get_version",
     "label_history",
     "link",
     "list_attachments",
+    "list_quarantined",
+    "list_verdicts",
     "list_versions",
+    "open_derivative",
     "open_link",
     "open_version",
     "public_url",
+    "record_verdict",
     "remove_attachment",
     "remove_label",
     "restore_version",

@@ -1,10 +1,61 @@
-"""What providers fulfil for attachments: the Protocol of an edge, which delivers content in the mall's place."""
+"""Hook specifications of attachments, and the Protocols that providers fulfil: who makes derivatives, and edges."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol, runtime_checkable
+from typing import BinaryIO, Literal, Protocol, get_args, runtime_checkable
+
+from mallcore.attachments.rules.recipes import Recipe
+from mallcore.attachments.rules.slots import Facts, Slot
+from mallcore.kernel.hooks import hookspec
+
+Result = Literal["clean", "bad", "unsure"]
+CHECK = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+
+
+@runtime_checkable
+class Derive(Protocol):
+    """Makes pictures of other content. What it is given may be hostile: it never trusts more than the facts."""
+
+    def make(self, source: BinaryIO, facts: Facts, recipe: Recipe, out: BinaryIO) -> str:
+        """Write to ``out`` what the recipe makes of the source; returns its media type.
+
+        Equal input gives equal output. Raises `CannotDerive` when the source is broken or too much.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found: ``clean``, ``bad``, or ``unsure`` when it could not tell. No finding: it was not done."""
+
+    check: str
+    result: Result
+    tool: str
+    detail: str = ""
+
+    def __post_init__(self) -> None:
+        if not CHECK.fullmatch(self.check) or self.result not in get_args(Result):
+            raise ValueError(f"{self.check[:40]!r}: {self.result!r} is no finding")
+
+
+class AttachmentHooks:
+    """The hooks of attachments."""
+
+    @hookspec(firstresult=True)
+    def attachments_derivative_backend(self, detected_type: str) -> Derive | None:
+        """Provide: who makes derivatives of content of this type, or nothing if it is another's."""
+
+    @hookspec
+    def attachments_verdict_extra(self, content: BinaryIO, facts: Facts, slot: Slot) -> Iterable[Finding] | None:
+        """Add: what checks of the plug-in find in a content that is being uploaded, outside any transaction.
+
+        The stream stands anywhere; go to its beginning first. A check that fails finds nothing, and content whose slot
+        asks for it stays in quarantine.
+        """
 
 
 @runtime_checkable

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import json
 import sys
+from contextlib import suppress
 from io import BytesIO
 from typing import Any, BinaryIO, NamedTuple
 
@@ -73,10 +74,8 @@ def _upright(image: Any) -> Any:
     image.load()
     profile = image.info.get("icc_profile")
     transparency = image.info.get("transparency")
-    try:
-        image = ImageOps.exif_transpose(image)
-    except (SyntaxError, ValueError, KeyError, TypeError, OverflowError, ArithmeticError):
-        pass  # EXIF data that can't be read turns nothing
+    with suppress(SyntaxError, ValueError, KeyError, TypeError, OverflowError, ArithmeticError):
+        image = ImageOps.exif_transpose(image)  # data that can't be read turns nothing
     kept = {"icc_profile": profile, "transparency": transparency}
     image.info = {name: value for name, value in kept.items() if value is not None}
     return image
@@ -105,12 +104,10 @@ def _coloured(image: Any) -> Any:
     if profile is not None:
         from PIL import ImageCms
 
-        try:
+        with suppress(ImageCms.PyCMSError, OSError, ValueError, TypeError):
             given = ImageCms.ImageCmsProfile(BytesIO(profile))
             converted = ImageCms.profileToProfile(image, given, ImageCms.createProfile("sRGB"), outputMode=wanted)
             image = image if converted is None else converted
-        except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
-            pass
     image = image if image.mode == wanted else image.convert(wanted)
     image.info = {}
     return image
@@ -140,7 +137,7 @@ def _laid(image: Any, shape: Shape, recipe: dict[str, Any]) -> Any:
     colour = recipe.get("background") or "ffffff"
     paint = (*bytes.fromhex(colour), 0 if see_through else 255)
     sheet = Image.new("RGBA", shape.sheet, paint)
-    at = tuple((outer - inner) // 2 for outer, inner in zip(shape.sheet, shape.drawn, strict=True))
+    at = ((shape.sheet[0] - shape.drawn[0]) // 2, (shape.sheet[1] - shape.drawn[1]) // 2)
     image = image.convert("RGBA")
     if see_through:
         sheet.paste(image, at)
@@ -182,7 +179,6 @@ def main() -> int:
     sys.path[:] = job["path"]
     _limit(job)
     try:
-        importlib.import_module("PIL.Image").MAX_IMAGE_PIXELS = job["most_pixels"]
         draw(sys.stdin.buffer, sys.stdout.buffer, job)
         sys.stdout.buffer.flush()
     except MemoryError:

@@ -8,7 +8,7 @@
     │   ├── LimitExceeded
     │   ├── MalformedTaxonomy
     │   ├── IdempotencyMismatch
-    │   ├── ContentMismatch, ContentRefused
+    │   ├── ContentMismatch, ContentRefused, CannotDerive
     │   ├── RangeNotSatisfiable
     │   └── WrongOffset
     ├── NotFound                  what the call names is not there
@@ -34,6 +34,7 @@
     ├── Unavailable               the mall can't answer now
     │   ├── DatabaseBusy, DatabaseReadOnly, DatabaseNotReady, DatabaseTooNew
     │   ├── StoreUnavailable, StoreFull, StoreDenied
+    │   ├── DerivativePending
     │   └── RevisionNotReached
     ├── MissingExtra              an optional dependency is not installed
     ├── InvalidSettings
@@ -44,9 +45,11 @@ attributes and in ``details``. ``code`` is stable: it stands in problem document
 """
 
 from mallcore.errors.attachments import (
+    CannotDerive,
     ContentErased,
     ContentMismatch,
     ContentRefused,
+    DerivativePending,
     InUse,
     LabelMoved,
     LinkRefused,
@@ -122,6 +125,7 @@ from mallcore.errors.structure import (
 
 __all__ = [
     "AlreadyExists",
+    "CannotDerive",
     "ChannelRemoved",
     "Conflict",
     "ContentErased",
@@ -132,6 +136,7 @@ __all__ = [
     "DatabaseReadOnly",
     "DatabaseTooNew",
     "Denied",
+    "DerivativePending",
     "DraftClosed",
     "DuplicateExternalId",
     "DuplicateSlug",

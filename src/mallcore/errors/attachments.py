@@ -17,6 +17,12 @@ class ContentRefused(InvalidInput):
     code = "content-refused"
 
 
+class CannotDerive(InvalidInput):
+    """Nothing can be made of {version!r} by the recipe {recipe!r}: {reason}."""
+
+    code = "cannot-derive"
+
+
 class RangeNotSatisfiable(InvalidInput):
     """The content has {size} bytes, and the range {range!r} is not within them."""
 
@@ -141,6 +147,12 @@ class LinkRefused(Denied):
     """This link is not valid: {reason}."""
 
     code = "link-refused"
+
+
+class DerivativePending(Unavailable):
+    """What the recipe {recipe!r} makes of {version!r} is being made: ask again in {seconds} s."""
+
+    code = "derivative-pending"
 
 
 class StoreUnavailable(Unavailable):

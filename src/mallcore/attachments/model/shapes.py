@@ -120,3 +120,38 @@ class Staged(_Shape):
     digest: str
     detected_type: str
     lease_until: datetime
+
+
+class Derivative(_Shape):
+    """What a recipe made of a version. ``derivative`` is its name in links and URLs, ``digest`` that of its bytes."""
+
+    version: str
+    recipe: str
+    derivative: str
+    digest: str
+    size: int
+    content_type: str
+
+
+class Verdict(_Shape):
+    """What a check found in a unit's content: ``clean``, ``bad``, or ``unsure``."""
+
+    unit_id: str
+    digest: str
+    check: str
+    result: str
+    tool: str
+    detail: str = ""
+    at: datetime
+
+
+class Waiting(_Shape):
+    """A version in quarantine: nobody gets it, for the ``reason``."""
+
+    version: str
+    owner: str
+    slot: str
+    unit_id: str
+    digest: str
+    file_name: str
+    reason: str

@@ -95,6 +95,11 @@ def attach(
     return one_version(ctx, anchor.id, n)
 
 
+def claimed_by(ctx: Context, staged: str | Staged) -> None:
+    """U3 of content that becomes no version: its intent is dropped, and its blob is ready."""
+    _taken(ctx, _intent(ctx, staged))
+
+
 def _upload(ctx: Context, staged: str | Staged) -> Any:
     id = staged if isinstance(staged, str) else staged.id
     row = ctx.execute(select(upload).where(upload.c.id == id)).one_or_none()

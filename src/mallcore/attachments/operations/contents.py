@@ -10,7 +10,7 @@ from mallcore.attachments.model.shapes import Version
 from mallcore.attachments.model.tables import derivative, verdict
 from mallcore.attachments.operations.policies import Slots
 from mallcore.attachments.rules.serving import Disposition, served_disposition
-from mallcore.attachments.rules.slots import Slot
+from mallcore.attachments.rules.slots import Slot, quarantine
 from mallcore.errors import ContentErased, InvalidInput, Quarantined, UnknownSlot
 from mallcore.kernel.context import Context
 
@@ -55,10 +55,8 @@ def refuse_unservable(ctx: Context, version: Version) -> None:
         raise ContentErased(version=version.ref, at=version.dropped_at.isoformat())
     mine = (verdict.c.unit_id == version.unit_id, verdict.c.digest == version.digest)
     found = {row.check: row.result for row in ctx.execute(select(verdict).where(*mine))}
-    bad = sorted(check for check, result in found.items() if result == "bad")
-    waiting = sorted(check for check in required(ctx, version) if found.get(check) not in ("clean", "bad"))
-    if bad or waiting:
-        reason = f"the check {bad[0]} found it bad" if bad else f"the check {waiting[0]} is not done"
+    reason = quarantine(required(ctx, version), found)
+    if reason is not None:
         raise Quarantined(version=version.ref, reason=reason)
 
 

@@ -85,3 +85,17 @@ class LinkRevoked(AttachmentEvent):
     """A link was revoked: it opens no more."""
 
     name: ClassVar[str] = "attachments.link_revoked"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerdictRecorded(AttachmentEvent):
+    """A check found a content clean or bad, or could not tell; ``details`` say which, and by what."""
+
+    name: ClassVar[str] = "attachments.verdict_recorded"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DerivativeMade(AttachmentEvent):
+    """A derivative of a version was made; ``details`` have its recipe."""
+
+    name: ClassVar[str] = "attachments.derivative_made"

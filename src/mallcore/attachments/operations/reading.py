@@ -26,6 +26,7 @@ from mallcore.attachments.model.tables import version as versions
 from mallcore.attachments.operations.happened import AttachmentRemoved, ContentRead
 from mallcore.attachments.operations.moments import number_then
 from mallcore.attachments.operations.owners import attachment_row, of_attachment, owned_by, within
+from mallcore.attachments.operations.quarantine import refuse_on_record
 from mallcore.attachments.operations.roles import best_first
 from mallcore.attachments.rules.refs import LIVE, Ref, parsed, version_ref
 from mallcore.errors import (
@@ -33,6 +34,7 @@ from mallcore.errors import (
     InvalidReference,
     NothingToDo,
     ObjectMissing,
+    Quarantined,
     RangeNotSatisfiable,
     StoreDenied,
     StoreUnavailable,
@@ -191,7 +193,8 @@ def _shape(row: Any) -> Version:
 
 
 @operation(permission="attachments.read", subject=of_attachment,
-           errors=(ContentErased, InvalidReference, RangeNotSatisfiable, StoreUnavailable, UnknownVersion))  # fmt: skip
+           errors=(ContentErased, InvalidReference, Quarantined, RangeNotSatisfiable, StoreUnavailable,
+                   UnknownVersion))  # fmt: skip
 def open_version(
     ctx: Context, *, version: VersionRef, start: _Byte = 0, end: _Byte | None = None, at: At = None
 ) -> BinaryIO:
@@ -202,6 +205,7 @@ def open_version(
     found = found_version(ctx, parsed(version), at)
     if start > found.size or (end is not None and end < start):
         raise RangeNotSatisfiable(range=f"{start}-{end}", size=found.size)
+    refuse_on_record(ctx, found)
     read_on_record(ctx, found)
     return opened(ctx, found, start, end)
 

@@ -34,6 +34,7 @@ from mallcore.attachments.model.tables import blob, replica, upload
 from mallcore.attachments.operations.happened import UploadBegun
 from mallcore.attachments.operations.owners import Owner, of_owner, owner_of
 from mallcore.attachments.operations.policies import Slots
+from mallcore.attachments.operations.quarantine import found_at_upload, refuse_bad, scanned
 from mallcore.attachments.operations.roles import written_store
 from mallcore.attachments.rules.inspection import examined
 from mallcore.attachments.rules.names import checked_file_name
@@ -54,6 +55,7 @@ from mallcore.kernel.objects import Stores
 from mallcore.kernel.operations import operation
 
 STAGED_FOR = timedelta(hours=1)  # how long staged content waits to be attached
+DERIVE = "derive"  # the kind of an upload that nobody sent
 _PIECE = 1 << 18
 _IN_MEMORY = 1 << 20
 
@@ -152,16 +154,20 @@ def keep(ctx: Context, intended: Intended, content: Spooled) -> Staged:
     """U0 to U2: intent and claim, then the bytes. The content then waits for U3."""
     if ctx.work.writing:  # on every database, though only some would wait for themselves
         raise StageFirst()
+    unit_id, slot = intended.owner.unit_id, intended.slot
+    if intended.kind != DERIVE:  # what is made of a content goes by the verdicts on that content
+        found_at_upload(ctx, unit_id, content.digest, scanned(ctx, content.file, content.facts, slot))
     id, until = new_id("upl"), ctx.now() + STAGED_FOR
     with ctx.apart() as own:
-        claim = claimed(own, intended.owner.unit_id, content)
+        refuse_bad(own, unit_id, content.digest, slot)
+        claim = claimed(own, unit_id, content)
         own.execute(insert(upload), _intent(own, id, intended, content, claim) | {"lease_until": until})
         own.record(
             UploadBegun(
                 subject=id,
-                unit_id=intended.owner.unit_id,
+                unit_id=unit_id,
                 channel_id=intended.owner.channel_id,
-                details={"owner": intended.owner.ref, "slot": intended.slot.name, "digest": content.digest},
+                details={"owner": intended.owner.ref, "slot": slot.name, "digest": content.digest},
             )
         )
     if claim.object_key is not None:
@@ -170,8 +176,8 @@ def keep(ctx: Context, intended: Intended, content: Spooled) -> Staged:
     return Staged(
         id=id,
         owner=intended.owner.ref,
-        slot=intended.slot.name,
-        unit_id=intended.owner.unit_id,
+        slot=slot.name,
+        unit_id=unit_id,
         file_name=intended.file_name,
         size=facts.size,
         digest=content.digest,

@@ -6,6 +6,7 @@ Which policy counts is the host's word, what the content is its bytes' word: not
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -148,6 +149,24 @@ def _too_many_pixels(slot: Slot, facts: Facts) -> str | None:
         if facts.frames > slot.most_frames:
             return f"it has {facts.frames} frames or more, and the slot takes {slot.most_frames}"
     return None
+
+
+def quarantine(required: Iterable[str], results: Mapping[str, str]) -> str | None:
+    """Why content is not served, by what checks have found; nothing when it is.
+
+    One check that found it bad is enough, whether the slot asks for it or not; one that is missing, too.
+
+    >>> quarantine(["virus"], {}), quarantine([], {"virus": "bad"}), quarantine(["virus"], {"virus": "clean"})
+    ('the check virus is not done', 'the check virus found it bad', None)
+    """
+    bad = sorted(check for check, result in results.items() if result == "bad")
+    if bad:
+        return f"the check {bad[0]} found it bad"
+    waiting = sorted(check for check in required if results.get(check) != "clean")
+    if not waiting:
+        return None
+    unsure = "could not tell" if waiting[0] in results else "is not done"
+    return f"the check {waiting[0]} {unsure}"
 
 
 def _packed(detected: str) -> bool:
