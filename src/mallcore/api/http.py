@@ -47,7 +47,8 @@ class Request:
     def target(self) -> str:
         """Path (as `path`, but not decoded) and query."""
         base = quote(self.base, safe=_PLAIN)
-        path = self.raw_path[len(base) :] if self.raw_path.startswith(base) else quote(self.path, safe=_PLAIN)
+        told = self.raw_path and self.raw_path.startswith(base)
+        path = self.raw_path[len(base) :] if told else quote(self.path, safe=_PLAIN)
         return f"{path}?{self.query}" if self.query else path
 
     @property

@@ -119,10 +119,10 @@ class CloudFront:
         self, resource: str, expires: datetime, not_before: datetime | None, address: str | None
     ) -> dict[str, str]:
         condition: dict[str, Any] = {"DateLessThan": int(expires.timestamp())}
-        if not_before is not None:
-            condition["DateGreaterThan"] = int(not_before.timestamp())
         if address is not None:
             condition["IpAddress"] = address
+        if not_before is not None:
+            condition["DateGreaterThan"] = int(not_before.timestamp())
         policy = _policy(_plain(resource), condition)
         return {"Policy": _encoded(policy), "Signature": self._signature(policy)}
 
