@@ -62,7 +62,7 @@ def test_a_program_gets_the_steps_as_json(tmp_path: Path) -> None:
     assert all(step["ms"] > 0 for step in done["steps"])
     assert steps["Create and import"]["nodes"] == 57
     assert steps["Rollback"]["restored"] == 19
-    assert steps["Verify"]["revisions"] == 9
+    assert steps["Verify"]["revisions"] == 11
 
 
 @pytest.mark.slow

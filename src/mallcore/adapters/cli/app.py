@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mallcore.adapters.cli import audits, checks, databases, demo, looking, serving, transfer
+from mallcore.adapters.cli import audits, checks, contents, databases, demo, looking, serving, transfer
 from mallcore.adapters.cli.face import bind
 from mallcore.adapters.cli.faces import FACES
 from mallcore.adapters.cli.output import Output
@@ -22,7 +22,9 @@ GROUPS = {
     "structure draft": "Edits kept aside until they are published.",
     "structure schedule": "What is to be done at a time.",
     "structure snapshot": "Names for a moment of one or many channels.",
+    "attachments": "Pictures and files: every version kept, every access on record.",
     "access": "Roles, and who holds them where.",
+    "keys": "The keys of links, of persons and of the audit log: which there are, and new ones.",
     "audit": "What was done or refused, by whom, and when; and that nobody changed it since.",
 }
 
@@ -62,6 +64,8 @@ def app() -> typer.Typer:
     command(groups["structure"], "watch")(looking.watch)
     command(groups["structure draft"], "tree")(looking.draft_tree)
     command(groups["structure schedule"], "run")(run_due)
+    command(groups["attachments"], "put")(contents.put)
+    command(groups["attachments"], "get")(contents.get)
     for name in ("verify", "prove", "export", "ingest"):
         command(groups["audit"], name)(getattr(audits, name))
     for face in FACES:

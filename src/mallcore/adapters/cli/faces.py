@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from mallcore import Context, access, audit, structure
-from mallcore.adapters.cli import forms
+from mallcore import Context, access, attachments, audit, structure
+from mallcore.adapters.cli import contents, forms
 from mallcore.adapters.cli.face import Face
 from mallcore.adapters.cli.forms import table
 from mallcore.adapters.cli.records import records
@@ -24,6 +24,11 @@ def channel_by_name(ctx: Context, given: dict[str, Any]) -> None:
     """Audit records know a channel's id: look it up."""
     if given.get("channel") is not None:
         given["channel"] = structure.get_channel(ctx, channel=given["channel"]).id
+
+
+def attachment_of_reference(ctx: Context, given: dict[str, Any]) -> None:
+    """Audit records know an attachment's id: take it out of the reference of a version."""
+    given["subject"] = given["subject"].partition("@")[0]
 
 
 _DRAFT = table("id", "name", "state", "base", "edits", "revision", "author", "changed_at")
@@ -96,6 +101,29 @@ ACCESS = (
     Face("access grant", access.grant, "principal role", forms.card, prepare=scope_told_by_parts),
     Face("access revoke", access.revoke, "grant", forms.card),
 )
+_VERSION = table("ref", "file_name", "size", "detected_type", "created_by", "created_at", "dropped_for")
+_ATTACHMENT = table("id", "owner", "slot", "head", "labels", "created_at", "removed_at")
+ATTACHMENTS = (
+    Face("attachments list", attachments.list_attachments, show=_ATTACHMENT),
+    Face("attachments show", attachments.get_attachment, "attachment", forms.card),
+    Face("attachments version", attachments.get_version, "version", forms.card),
+    Face("attachments versions", attachments.list_versions, "attachment", _VERSION),
+    Face("attachments label", attachments.set_label, "attachment label to", forms.card),
+    Face("attachments unlabel", attachments.remove_label, "attachment label", contents.done),
+    Face("attachments moves", attachments.label_history, "attachment label", table("number", "n", "by", "at")),
+    Face("attachments restore", attachments.restore_version, "version", contents.named),
+    Face("attachments remove", attachments.remove_attachment, "attachment", forms.card),
+    Face("attachments link", attachments.link, "version", contents.linked),
+    Face("attachments revoke-link", attachments.revoke_link, "jti", contents.done),
+    Face("attachments log", audit.list_records, "subject", records, without="channel", required="subject",
+         prepare=attachment_of_reference,
+         help="List what was done with an attachment, or refused: uploads, reads, links, labels, holds, newest first."),
+)  # fmt: skip
+KEYS = (
+    Face("keys list", access.list_keys, show=table("purpose", "number", "state", "created_at", "retires_at")),
+    Face("keys rotate", access.rotate_key, "purpose", forms.card),
+    Face("keys revoke", access.revoke_key, "purpose number", forms.card),
+)
 AUDIT = (
     Face("audit show", audit.list_records, show=records, prepare=channel_by_name),
     Face("audit list", audit.list_records,
@@ -107,4 +135,4 @@ AUDIT = (
     Face("audit keys", audit.verification_keys, show=table("number", "state", "created_at", "key")),
     Face("audit erase-subject", audit.erase_subject, "principal", forms.card),
 )  # fmt: skip
-FACES = (*UNITS, *CHANNELS, *NODES, *HISTORY, *DRAFTS, *SCHEDULES, *SNAPSHOTS, *ACCESS, *AUDIT)
+FACES = (*UNITS, *CHANNELS, *NODES, *HISTORY, *DRAFTS, *SCHEDULES, *SNAPSHOTS, *ATTACHMENTS, *ACCESS, *KEYS, *AUDIT)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from mallcore.errors import InvalidInput, LimitExceeded, MallError, NotFound
 
@@ -70,13 +71,55 @@ def json_list(path: str, name: str) -> list[Any]:
     return found
 
 
+class _Watched(io.RawIOBase):
+    """A file that is read piece by piece, and tells how far."""
+
+    def __init__(self, file: BinaryIO, size: int | None, told: Told) -> None:
+        super().__init__()
+        self._file = file
+        self._size = size
+        self._told = told
+        self._done = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        piece = self._file.read(len(buffer))
+        buffer[: len(piece)] = piece
+        self._done += len(piece)
+        self._told(self._done, self._size)
+        return len(piece)
+
+
+@contextmanager
+def opened(path: str, told: Told) -> Iterator[BinaryIO]:
+    """A file of any size, to be read piece by piece within the block; ``told`` hears how far it was read."""
+    try:
+        file = sys.stdin.buffer if path == STANDARD else open(path, "rb")  # noqa: SIM115
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    try:
+        state = os.fstat(file.fileno()) if path != STANDARD else None
+        size = state.st_size if state is not None and stat.S_ISREG(state.st_mode) else None
+        yield cast(BinaryIO, _Watched(file, size, told))
+    finally:
+        if path != STANDARD:
+            file.close()
+
+
 def store(path: Path, pieces: Iterable[str]) -> int:
+    """Write a text file whole or not at all; returns its size in bytes. A file that is there is replaced at the end."""
+    return store_bytes(path, (piece.encode() for piece in pieces))
+
+
+def store_bytes(path: Path, pieces: Iterable[bytes]) -> int:
     """Write a file whole or not at all; returns its size in bytes. A file that is there is replaced at the end."""
     partial = path.with_name(f".{path.name}.part")
     try:
         if path.is_dir():
             raise IsADirectoryError(21, "it is a folder: name a file in it")
-        with partial.open("w", encoding="utf-8", newline="") as file:
+        with partial.open("wb") as file:
             for piece in pieces:
                 file.write(piece)
         partial.replace(path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
 from io import TextIOWrapper
@@ -61,6 +61,13 @@ class Output:
         """Bytes of a result, as they are."""
         self.text.file.flush()
         sys.stdout.buffer.write(data if data.endswith(b"\n") else data + b"\n")
+        sys.stdout.buffer.flush()
+
+    def pass_on(self, pieces: Iterable[bytes]) -> None:
+        """A content, byte by byte as it is."""
+        self.text.file.flush()
+        for piece in pieces:
+            sys.stdout.buffer.write(piece)
         sys.stdout.buffer.flush()
 
     def error(self, error: MallError) -> None:
