@@ -30,7 +30,9 @@ class World:
             with self.mall.begin(principal, request_id=request_id) as ctx:
                 raise _Undo(run(self.mall.catalogue[name], ctx, given))
         except _Undo as done:
-            return done.args[0]
+            (found,) = done.args
+            getattr(found, "close", lambda: None)()
+            return found
 
     def give(self, principal: Principal, role: str, **where: Any) -> str:
         """Grant a role."""
@@ -93,7 +95,17 @@ def hung(mall: Mall) -> dict[str, str]:
         shown_nowhere = attachments.attach(ctx, staged=spare, label=None)
         hold = attachments.place_hold(ctx, attachment=made.attachment, reason="a lawsuit")
     ids = {"attachment": made.attachment, "version": made.ref, "staged": waiting.id}
-    return {**ids, "spare": shown_nowhere.ref, "hold": hold.id}
+    return {**ids, "spare": shown_nowhere.ref, "hold": hold.id, **under_way(mall, crime)}
+
+
+def under_way(mall: Mall, owner: str) -> dict[str, str]:
+    """Begin uploads of every kind; returns their ids, and a ticket."""
+    with mall.begin(ME) as ctx:
+        upload, ended = (attachments.begin_upload(ctx, file_name="d.txt", owner=owner) for _ in range(2))
+        sent, unused = (attachments.begin_direct(ctx, file_name="e.txt", size=1, owner=owner) for _ in range(2))
+        attachments.receive_direct(ctx, upload=sent.upload, ticket=sent.url.partition("=")[2], content=b"e")
+    ids = {"upload": upload.id, "ended": ended.id, "direct": sent.upload, "unused": unused.upload}
+    return {**ids, "ticket": unused.url.partition("=")[2]}
 
 
 RENAMED: Any = [{"op": "update", "node": "fiction/crime", "name": "Crimes"}]
@@ -113,11 +125,18 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "access.revoke_key": {"purpose": "links", "number": 1},
     "access.rotate_key": {"purpose": "links"},
     "access.set_role": {"role": "chief", "permissions": ["structure.edit"]},
+    "attachments.append": {"upload": "$upload", "offset": 0, "content": b""},
     "attachments.attach": {"staged": "$staged"},
+    "attachments.begin_direct": {"file_name": "c.txt", "size": 3, "owner": "category:books/fiction/crime"},
+    "attachments.begin_upload": {"file_name": "c.txt", "owner": "category:books/fiction/crime"},
     "attachments.collect": {},
     "attachments.drop_version": {"version": "$spare"},
+    "attachments.end_upload": {"upload": "$ended"},
     "attachments.erase": {"principal": "user:nobody"},
+    "attachments.finish_direct": {"upload": "$direct"},
+    "attachments.finish_upload": {"upload": "$upload"},
     "attachments.get_attachment": {"attachment": "$attachment"},
+    "attachments.get_upload": {"upload": "$upload"},
     "attachments.get_version": {"version": "$version"},
     "attachments.label_history": {"attachment": "$attachment", "label": "live"},
     "attachments.list_attachments": {},
@@ -128,6 +147,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "attachments.mirror": {"store": "third"},
     "attachments.open_version": {"version": "$version"},
     "attachments.place_hold": {"attachment": "$attachment", "reason": "a lawsuit"},
+    "attachments.receive_direct": {"upload": "$unused", "ticket": "$ticket", "content": b"e"},
     "attachments.release_hold": {"hold": "$hold"},
     "attachments.remove_attachment": {"attachment": "$attachment"},
     "attachments.remove_label": {"attachment": "$attachment", "label": "live"},
@@ -197,7 +217,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "structure.verify": BOOKS,
     "structure.watch": BOOKS,
 }
-FOR_ALL = {"access.my_permissions"}
+FOR_ALL = {"access.my_permissions", "attachments.receive_direct"}  # the second for whoever has a ticket
 UNKNOWN: dict[str, Any] = {
     "channel": "nowhere",
     "channels": ["toys", "nowhere"],
@@ -211,6 +231,7 @@ UNKNOWN: dict[str, Any] = {
     "attachment": f"att_{0:032x}",
     "version": f"att_{0:032x}@1",
     "staged": f"upl_{0:032x}",
+    "upload": f"upl_{0:032x}",
     "owner": "category:nowhere/fiction/crime",
 }
 

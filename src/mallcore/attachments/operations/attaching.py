@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from pydantic import Field
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import insert, select, update
 
 from mallcore.attachments.model.shapes import (
     AttachmentRef,
@@ -30,7 +30,7 @@ from mallcore.attachments.operations.owners import Given, attachment_row, locate
 from mallcore.attachments.operations.reading import one_version
 from mallcore.attachments.operations.staging import stage
 from mallcore.attachments.rules.refs import LIVE, version_ref
-from mallcore.attachments.rules.uploads import OPEN
+from mallcore.attachments.rules.uploads import OPEN, SWEPT
 from mallcore.errors import (
     ContentMismatch,
     ContentRefused,
@@ -103,21 +103,25 @@ def claimed_by(ctx: Context, staged: str | Staged) -> None:
 def _upload(ctx: Context, staged: str | Staged) -> Any:
     id = staged if isinstance(staged, str) else staged.id
     row = ctx.execute(select(upload).where(upload.c.id == id)).one_or_none()
-    if row is None:
+    if row is None or row.kind in ("copy", "parts"):  # those are the mall's own
         raise UnknownUpload(upload=id)
     return row
 
 
 def _intent(ctx: Context, staged: str | Staged) -> Any:
     row = _upload(ctx, staged)
-    if row.incarnation is None:
+    if row.incarnation is None or (row.kind in ("direct", "tus") and row.state == "open"):
         raise UploadClosed(f"The upload {row.id!r} is not finished: finish it, then attach it.", upload=row.id)
     return row
 
 
 def _taken(ctx: Context, row: Any) -> None:
-    """The intent is dropped and the blob is ready; fenced: only if it is the very incarnation that was claimed."""
-    if ctx.execute(delete(upload).where(upload.c.id == row.id, upload.c.state.in_(OPEN))).rowcount != 1:
+    """The intent is done and the blob is ready; fenced: only if it is the very incarnation that was claimed.
+
+    The collector forgets the row later: until then a retried call can be let in, and be told what became of it.
+    """
+    done = update(upload).where(upload.c.id == row.id, upload.c.state.in_(OPEN)).values(state=SWEPT, object_key=None)
+    if ctx.execute(done).rowcount != 1:
         raise UploadClosed(upload=row.id, state="attached or expired")
     if not (_made_ready(ctx, row) or _still_ready(ctx, row)):
         raise UploadClosed(upload=row.id, state="collected")

@@ -60,7 +60,7 @@ from mallcore.errors import (
 from mallcore.kernel.context import Context
 from mallcore.kernel.keys import Key, Keyring
 from mallcore.kernel.objects import Signed, Stores
-from mallcore.kernel.operations import operation
+from mallcore.kernel.operations import Rest, operation
 from mallcore.kernel.recording import deciding, record_now
 
 KIND = PURPOSE = "direct"
@@ -76,7 +76,8 @@ class Admitted(NamedTuple):
 
 
 @operation(permission="attachments.write", subject=of_owner,
-           errors=(InvalidInput, LimitExceeded, StageFirst, StoreDenied, StoreUnavailable, UnknownSlot))  # fmt: skip
+           errors=(InvalidInput, LimitExceeded, StageFirst, StoreDenied, StoreUnavailable, UnknownSlot),
+           rest=Rest("POST", "/uploads/direct", 201))  # fmt: skip
 def begin_direct(
     ctx: Context,
     *,
@@ -114,7 +115,8 @@ def begin_direct(
 
 
 @operation(permission=None,
-           errors=(ContentMismatch, LimitExceeded, LinkRefused, StageFirst, StoreUnavailable))  # fmt: skip
+           errors=(ContentMismatch, LimitExceeded, LinkRefused, StageFirst, StoreUnavailable),
+           rest=Rest("PUT", "/uploads/{upload}/content", 204, raw="content", streamed=True))  # fmt: skip
 def receive_direct(
     ctx: Context,
     *,
@@ -143,7 +145,8 @@ def receive_direct(
 
 @operation(permission="attachments.write", subject=of_upload,
            errors=(ContentMismatch, ContentRefused, LimitExceeded, StageFirst, StoreUnavailable, UnknownUpload,
-                   UploadClosed, WrongOffset))  # fmt: skip
+                   UploadClosed, WrongOffset),
+           rest=Rest("POST", "/uploads/direct/{upload}/finish"))  # fmt: skip
 def finish_direct(ctx: Context, *, upload: UploadRef) -> Staged:
     """Take what was sent with a ticket, to be attached with the upload's id within the hour; once more is harmless.
 

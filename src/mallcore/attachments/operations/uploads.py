@@ -48,7 +48,7 @@ from mallcore.errors import (
 )
 from mallcore.kernel.context import Context
 from mallcore.kernel.objects import Stores
-from mallcore.kernel.operations import operation
+from mallcore.kernel.operations import Rest, operation
 
 KIND = "tus"
 WAITS = timedelta(hours=24)  # how long an upload waits for its next part
@@ -60,7 +60,7 @@ _CLOSED = (UnknownUpload, UploadClosed)
 
 
 @operation(permission="attachments.write", subject=of_owner,
-           errors=(InvalidInput, LimitExceeded, StageFirst, UnknownSlot))  # fmt: skip
+           errors=(InvalidInput, LimitExceeded, StageFirst, UnknownSlot), rest=Rest("POST", "/uploads", 201))  # fmt: skip
 def begin_upload(
     ctx: Context,
     *,
@@ -79,15 +79,15 @@ def begin_upload(
     return _shape(upload_row(ctx, begin(ctx, intended, size, sha256, WAITS, whole=False).id, KIND))
 
 
-@operation(permission="attachments.write", subject=of_upload, errors=_CLOSED)
+@operation(permission="attachments.write", subject=of_upload, errors=_CLOSED, rest=Rest("GET", "/uploads/{upload}"))
 def get_upload(ctx: Context, *, upload: UploadRef) -> Upload:
     """Where an upload stands: whoever goes on with it begins at its ``offset``."""
     return _shape(upload_row(ctx, upload, KIND))
 
 
 @operation(permission="attachments.write", subject=of_upload,
-           errors=(ContentMismatch, InvalidInput, LimitExceeded, StageFirst, StoreUnavailable, WrongOffset,
-                   *_CLOSED))  # fmt: skip
+           errors=(ContentMismatch, InvalidInput, LimitExceeded, StageFirst, StoreUnavailable, WrongOffset, *_CLOSED),
+           rest=Rest("PATCH", "/uploads/{upload}", raw="content", streamed=True))  # fmt: skip
 def append(
     ctx: Context,
     *,
@@ -116,7 +116,7 @@ def append(
 
 @operation(permission="attachments.write", subject=of_upload,
            errors=(ContentMismatch, ContentRefused, LimitExceeded, StageFirst, StoreUnavailable, WrongOffset,
-                   *_CLOSED))  # fmt: skip
+                   *_CLOSED), rest=Rest("POST", "/uploads/{upload}/finish"))  # fmt: skip
 def finish_upload(ctx: Context, *, upload: UploadRef) -> Staged:
     """Make the parts one content, to be attached with the upload's id within the hour. Doing so again is harmless.
 
@@ -130,7 +130,8 @@ def finish_upload(ctx: Context, *, upload: UploadRef) -> Staged:
     return finished(ctx, row, sources(ctx, upload, "written"))
 
 
-@operation(permission="attachments.write", subject=of_upload, errors=(StageFirst, *_CLOSED))
+@operation(permission="attachments.write", subject=of_upload, errors=(StageFirst, *_CLOSED),
+           rest=Rest("DELETE", "/uploads/{upload}", 204))  # fmt: skip
 def end_upload(ctx: Context, *, upload: UploadRef) -> None:
     """Give an upload up, of whatever kind: what came is collected."""
     refuse_writing(ctx)
