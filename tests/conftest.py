@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.proofs.workers import Workers
 
-pytest.register_assert_rewrite("tests.adapters.faces", "tests.adapters.scenarios")
+pytest.register_assert_rewrite("tests.adapters.faces", "tests.adapters.scenarios", "tests.attachments.storehouse")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
