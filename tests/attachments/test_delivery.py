@@ -522,10 +522,10 @@ def test_no_url_is_shown(edged: World) -> None:
 
 
 @pytest.mark.objects
-def test_a_real_store_sends_what_it_was_told(seaweed: SeaweedServer, clock: Clock) -> None:
+def test_a_real_store_sends_what_it_was_told(seaweed_server: SeaweedServer, clock: Clock) -> None:
     """A redirect to S3 works for whoever follows it, with our type and disposition, and breaks when its jti changes."""
     clock.now = datetime.now(UTC)
-    with opened("sqlite://", clock, objects=seaweed.url("delivery")) as mall:
+    with opened("sqlite://", clock, objects=seaweed_server.url("delivery")) as mall:
         world = World(mall, clock)
         url = str(world.deliver(world.put(picture()).ref).location)
         with urllib.request.urlopen(url) as answer:

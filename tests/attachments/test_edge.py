@@ -196,14 +196,14 @@ def test_azure_signs_as_its_own_library_does() -> None:
 
 
 @pytest.mark.objects
-def test_azurite_takes_the_signature(azurite: AzuriteServer) -> None:
+def test_azurite_takes_the_signature(azurite_server: AzuriteServer) -> None:
     """The blob is served as the URL says; a changed URL, and one that has expired, are refused."""
     from mallcore.testing.object_servers import AZURE_ACCOUNT
 
-    box = azurite.container()
-    azurite.peek(box, "b/x.0", b"content")
-    key = azurite.connection_string.partition("AccountKey=")[2].partition(";")[0]
-    edge = AzureSas(azurite.endpoint, account=AZURE_ACCOUNT, container=box, key=key, https=False)
+    box = azurite_server.container()
+    azurite_server.plant(box, "b/x.0", b"content")
+    key = azurite_server.connection_string.partition("AccountKey=")[2].partition(";")[0]
+    edge = AzureSas(azurite_server.endpoint, account=AZURE_ACCOUNT, container=box, key=key, https=False)
     now = datetime.now(UTC)
     said: dict[str, Any] = {"jti": JTI, "disposition": 'attachment; filename="a.png"', "content_type": "image/png"}
     url = edge.signed_url("/b/x.0", expires=now + timedelta(minutes=5), **said)
