@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 
 import httpx
 
-from mallcore import Mall, Principal
+from mallcore import Mall, Principal, attachments
 from mallcore.api import Request
 from mallcore.errors import MallError, Unauthenticated
 from mallcore.kernel.operations import Operation, run
@@ -48,6 +48,11 @@ class Face(Protocol):
     def import_taxonomy(self, channel: str, data: bytes, **more: Any) -> Json: ...
     def export(self, channel: str, format: str) -> bytes: ...
     def remove_channel(self, channel: str) -> Json: ...
+    def upload(self, owner: str, content: bytes, file_name: str, **more: Any) -> Json: ...
+    def content(self, version: str, start: int = 0, end: int | None = None) -> bytes: ...
+    def get_attachment(self, attachment: str) -> Json: ...
+    def versions(self, attachment: str) -> Json: ...
+    def set_label(self, attachment: str, label: str, to: int, **more: Any) -> Json: ...
 
 
 class Spoken:
@@ -114,6 +119,26 @@ class Spoken:
     def remove_channel(self, channel: str) -> Json:
         return self._do("remove_channel", channel=channel)
 
+    def upload(self, owner: str, content: bytes, file_name: str, **more: Any) -> Json:
+        given = {"file": content, "file_name": file_name, "owner": owner, **more}
+        return self._attach("upload_file", **given)
+
+    def content(self, version: str, start: int = 0, end: int | None = None) -> bytes:
+        raise NotImplementedError
+
+    def get_attachment(self, attachment: str) -> Json:
+        return self._attach("get_attachment", attachment=attachment)
+
+    def versions(self, attachment: str) -> Json:
+        return self._attach("list_versions", attachment=attachment)
+
+    def set_label(self, attachment: str, label: str, to: int, **more: Any) -> Json:
+        return self._attach("set_label", attachment=attachment, label=label, to=to, **more)
+
+    def _attach(self, operation: str, **arguments: Any) -> Json:
+        found: Json = self.call(f"attachments.{operation}", arguments)
+        return found
+
     def _do(self, operation: str, **arguments: Any) -> Json:
         found: Json = self.call(f"structure.{operation}", arguments)
         return found
@@ -137,6 +162,15 @@ class PythonFace(Spoken):
             return result.body
         return json.loads(result.body if hasattr(result, "body") else known.output.dump_json(result))
 
+    def content(self, version: str, start: int = 0, end: int | None = None) -> bytes:
+        try:
+            with self.mall.begin(self.principal) as ctx:
+                stream = attachments.open_version(ctx, version=version, start=start, end=end)
+        except MallError as error:
+            raise Refusal(error.code, error.details) from None
+        with stream:
+            return stream.read()
+
 
 Send = Callable[..., httpx.Response]
 
@@ -152,12 +186,16 @@ class HttpFace(Spoken):
 
     def call(self, operation: str, arguments: Json) -> Any:
         response = self.send(*self._asked(self.mall.catalogue[operation], dict(arguments)))
-        if response.status_code >= 400:
-            problem = response.json()
-            assert response.headers["content-type"] == "application/problem+json"
-            assert problem["status"] == response.status_code
-            raise Refusal(problem["code"], problem)
+        refuse(response)
         return response.content if operation == "structure.export" else response.json()
+
+    def content(self, version: str, start: int = 0, end: int | None = None) -> bytes:
+        part = {"range": f"bytes={start}-{'' if end is None else end - 1}"} if start or end is not None else {}
+        path = f"{self.base}/versions/{quote(version, safe='')}/content"
+        response = self.send("GET", path, {**self.headers, **part}, b"")
+        refuse(response)
+        assert response.status_code == (206 if part else 200)
+        return response.content
 
     def _asked(self, operation: Operation, arguments: Json) -> tuple[str, str, dict[str, str], bytes]:
         rest = operation.rest
@@ -177,7 +215,18 @@ class HttpFace(Spoken):
         return rest.method, self.base + path + (f"?{query}" if query else ""), headers, body
 
 
+def refuse(response: httpx.Response) -> None:
+    """Raise what a response refuses."""
+    if response.status_code >= 400:
+        problem = response.json()
+        assert response.headers["content-type"] == "application/problem+json"
+        assert problem["status"] == response.status_code
+        raise Refusal(problem["code"], problem)
+
+
 def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return json.dumps(value)
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -224,6 +224,48 @@ def refusals_name_the_reason(face: Face) -> None:
     assert face.tree("books")["revision"] == 3
 
 
+def a_file_keeps_all_its_versions(face: Face) -> None:
+    """What is uploaded is a version for ever: its bytes, and each part of them; the label tells which is live."""
+    face.create_channel("books", "Books")
+    first = face.upload("channel:books", b"first \x00\xff bytes", "Käse.txt", meta={"by": "us"})
+    assert (first["n"], first["size"], first["file_name"], first["meta"]) == (1, 14, "Käse.txt", {"by": "us"})
+    id = first["attachment"]
+    second = face.upload("channel:books", b"second", "b.txt", attachment=id)
+    assert second["ref"] == f"{id}@2"
+    assert [one["ref"] for one in face.versions(id)["items"]] == [second["ref"], first["ref"]]
+    assert face.content(first["ref"]) == b"first \x00\xff bytes"
+    assert face.content(f"{id}@live") == b"second"
+    assert face.content(second["ref"], 1, 4) == b"eco"
+    assert face.set_label(id, "live", 1, expect=2)["ref"] == first["ref"]
+    assert face.content(id, 6) == b"\x00\xff bytes"
+    assert face.get_attachment(id)["labels"] == {"live": 1}
+
+
+def files_are_refused_for_a_reason(face: Face) -> None:
+    """What is not what was announced, too large or for nobody is refused, and nothing is kept of it."""
+    face.create_channel("books", "Books")
+    with refused("content-mismatch"):
+        face.upload("channel:books", b"abc", "a.txt", size=4)
+    with refused("content-mismatch"):
+        face.upload("channel:books", b"abc", "a.txt", sha256="0" * 64)
+    with refused("unknown-channel"):
+        face.upload("channel:toys", b"abc", "a.txt")
+    with refused("invalid-reference"):
+        face.upload("books", b"abc", "a.txt")
+    with refused("unknown-slot"):
+        face.upload("channel:books", b"abc", "a.txt", slot="shelf")
+    kept = face.upload("channel:books", b"abc", "a.txt", idempotency_key="k1")
+    assert face.upload("channel:books", b"abc", "a.txt", idempotency_key="k1") == kept
+    with refused("idempotency-mismatch"):
+        face.upload("channel:books", b"abd", "a.txt", idempotency_key="k1")
+    with refused("label-moved") as details:
+        face.upload("channel:books", b"abd", "a.txt", attachment=kept["attachment"], expect=7)
+    assert details["actual"] == 1
+    with refused("unknown-version"):
+        face.content(f"{kept['attachment']}@2")
+    assert len(face.versions(kept["attachment"])["items"]) == 1
+
+
 SCENARIOS: list[Callable[[Face], None]] = [
     a_tree_grows,
     names_in_other_languages,
@@ -238,4 +280,6 @@ SCENARIOS: list[Callable[[Face], None]] = [
     a_taxonomy_goes_in_and_out,
     a_removed_channel_is_closed,
     refusals_name_the_reason,
+    a_file_keeps_all_its_versions,
+    files_are_refused_for_a_reason,
 ]

@@ -19,7 +19,9 @@ OWN = {
     "structure.tree": "structure show",
     "structure.export": "structure export",
     "structure.import_taxonomy": "structure import",
+    "attachments.upload_file": "attachments put",
 }
+SPELT = {**SPELLINGS, "file_name": ("--name",)}
 
 
 class CliFace(Spoken):
@@ -32,8 +34,8 @@ class CliFace(Spoken):
         path, places = OWN.get(operation, ""), ""
         if not path:
             path, places = COMMANDS[operation].path, COMMANDS[operation].places
-        stdin = arguments.pop("data", b"")
-        words = ["-"] if operation == "structure.import_taxonomy" else []
+        stdin = arguments.pop("data", arguments.pop("file", b""))
+        words = ["-"] if operation in ("structure.import_taxonomy", "attachments.upload_file") else []
         if "edits" in arguments:
             stdin, arguments["edits"] = json.dumps(arguments["edits"]).encode(), "-"
         if operation == "structure.move":
@@ -47,12 +49,20 @@ class CliFace(Spoken):
             raise refusal(done)
         return done.stdout if operation == "structure.export" else json.loads(done.stdout)
 
+    def content(self, version: str, start: int = 0, end: int | None = None) -> bytes:
+        done = type_in("--mall", str(self.folder), "attachments", "get", version, "--output", "-", "--json")
+        if done.code:
+            raise refusal(done)
+        return done.stdout[start:end]
+
 
 def option(name: str, value: Any) -> list[str]:
     """A parameter as it is typed."""
-    spelt = SPELLINGS.get(name, ("--" + name.replace("_", "-"),))[0]
+    spelt = SPELT.get(name, ("--" + name.replace("_", "-"),))[0]
     if isinstance(value, bool):
         return [spelt] if value else []
+    if name == "meta":
+        return [spelt, json.dumps(value)]
     if isinstance(value, dict):
         return [word for key, one in value.items() for word in (spelt, f"{key}={one}")]
     return [spelt, str(value)]

@@ -14,16 +14,25 @@ from mallcore.errors import (
     Denied,
     IdempotencyMismatch,
     InvalidInput,
+    InvalidReference,
     MallError,
     StaleRevision,
     Unauthenticated,
     UnknownChannel,
+    UnknownNode,
+    UnknownSlot,
     UnknownUnit,
 )
 from mallcore.kernel.operations import Catalogue
 
 _REFERENCE = "#/components/schemas/{model}"
-_NAMED: dict[str, type[MallError]] = {"channel": UnknownChannel, "channels": UnknownChannel, "unit": UnknownUnit}
+_NAMED: dict[str, tuple[type[MallError], ...]] = {
+    "channel": (UnknownChannel,),
+    "channels": (UnknownChannel,),
+    "owner": (InvalidReference, UnknownChannel, UnknownNode),
+    "slot": (UnknownSlot,),
+    "unit": (UnknownUnit,),
+}
 """What whoever names one of these may be told."""
 
 
@@ -83,7 +92,9 @@ def _described(route: Route, schema: dict[str, Any], schemas: Any) -> Described:
 def _errors(route: Route) -> list[type[MallError]]:
     """What an operation may answer: what it declares, and what the pipeline before it may."""
     fields = route.fields
-    found: list[type[MallError]] = [*route.operation.errors, *(kind for name, kind in _NAMED.items() if name in fields)]
+    found: list[type[MallError]] = list(route.operation.errors)
+    for name in sorted(fields & _NAMED.keys()):
+        found += _NAMED[name]
     if fields:
         found.append(InvalidInput)
     if route.operation.permission is not None:
