@@ -31,6 +31,7 @@ from mallcore.attachments.model.shapes import (
     UnitRef,
 )
 from mallcore.attachments.model.tables import blob, replica, upload
+from mallcore.attachments.operations.arriving import pieces
 from mallcore.attachments.operations.happened import UploadBegun
 from mallcore.attachments.operations.owners import Owner, of_owner, owner_of
 from mallcore.attachments.operations.policies import Slots
@@ -40,6 +41,7 @@ from mallcore.attachments.rules.inspection import examined
 from mallcore.attachments.rules.names import checked_file_name
 from mallcore.attachments.rules.refs import object_key
 from mallcore.attachments.rules.slots import Facts, Slot, refusal
+from mallcore.attachments.rules.uploading import checked_meta
 from mallcore.errors import (
     ContentMismatch,
     ContentRefused,
@@ -56,7 +58,6 @@ from mallcore.kernel.operations import operation
 
 STAGED_FOR = timedelta(hours=1)  # how long staged content waits to be attached
 DERIVE = "derive"  # the kind of an upload that nobody sent
-_PIECE = 1 << 18
 _IN_MEMORY = 1 << 20
 
 
@@ -115,7 +116,7 @@ def stage(
     """
     about = owner_of(ctx, owner, unit)
     policy = ctx.port(Slots)[slot]
-    intended = Intended("stage", about, policy, checked_file_name(file_name), declared_type, meta)
+    intended = Intended("stage", about, policy, checked_file_name(file_name), declared_type, checked_meta(meta))
     ctx.work.let_go()  # whoever sends slowly must not hold a connection to the database meanwhile
     with spooled(file, policy, size=size, sha256=sha256) as content:
         return keep(ctx, intended, content)
@@ -141,7 +142,7 @@ def spooled(file: Content, slot: Slot, *, size: int | None = None, sha256: str |
 
 def _copied(stream: BinaryIO, spool: BinaryIO, slot: Slot) -> tuple[str, int]:
     found, read = hashlib.sha256(), 0
-    while piece := stream.read(_PIECE):
+    for piece in pieces(stream):
         read += len(piece)
         if read > slot.largest:
             raise LimitExceeded(what=f"the size for the slot {slot.name!r} in bytes", actual=read, limit=slot.largest)
@@ -171,7 +172,7 @@ def keep(ctx: Context, intended: Intended, content: Spooled) -> Staged:
             )
         )
     if claim.object_key is not None:
-        _written(ctx, content, claim.store, claim.object_key)
+        written(ctx, content, claim.store, claim.object_key)
     facts = content.facts
     return Staged(
         id=id,
@@ -263,7 +264,7 @@ def _placed(ctx: Context, row: Any, incarnation: str, to_write: bool) -> Claim:
     return Claim(incarnation, store, key)
 
 
-def _written(ctx: Context, content: Spooled, name: str, key: str) -> None:
+def written(ctx: Context, content: Spooled, name: str, key: str) -> None:
     """U2: the bytes, under a key that is free or holds the same bytes already."""
     store, facts = ctx.port(Stores)[name], content.facts
     content.file.seek(0)
