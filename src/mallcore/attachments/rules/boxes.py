@@ -17,11 +17,12 @@ def heif_size(data: bytes, size: int) -> tuple[int, int, int] | None:
     """
     extents: list[tuple[int, int]] = []
     samples: list[int] = []
-    complete = True
+    complete, there = True, False
     for count, (kind, body, ends) in enumerate(_boxes(data, size, 0, len(data))):
         if count > _MOST:
             return None
         complete = complete and (ends <= size)
+        there = there or kind in (b"mdat", b"idat")
         if kind == b"ispe" and len(body) >= 12:
             extents.append(struct.unpack_from(">LL", body, 4))
         elif kind == b"stsz" and len(body) >= 12:
@@ -29,7 +30,7 @@ def heif_size(data: bytes, size: int) -> tuple[int, int, int] | None:
         elif kind == b"tkhd" and len(body) >= 84:
             wide, high = struct.unpack_from(">LL", body, len(body) - 8)
             extents.append((wide >> 16, high >> 16))
-    if not extents or not complete:
+    if not (extents and complete and there):
         return None
     width, height = (max(extent[axis] for extent in extents) for axis in (0, 1))
     return width, height, max(samples, default=1)

@@ -116,6 +116,7 @@ def _png_frames(file: _Reader) -> int:
         if kind == b"IEND":
             if not data:
                 raise Malformed()
+            file.skip(length + 4)
             return max(announced, held)
         data = data or kind == b"IDAT"
         held += kind == b"fcTL"

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 _BOMS = ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"),
          (codecs.BOM_UTF16_BE, "utf-16"), (codecs.BOM_UTF8, "utf-8-sig"))  # fmt: skip
-_JUNK = re.compile(rb"^[\x00-\x20\x7f\xa0]+|^\xef\xbb\xbf|^\xc2[\x80-\xa0]")
+_JUNK = re.compile(rb"^[\x00-\x20\x7f\xa0]+|^(?:\xef\xbb\xbf|\xff\xfe|\xfe\xff)|^\xc2[\x80-\xa0]")
 # What may stand before the element that tells: prologs, doctypes, comments. Each is bounded by what it ends with.
 _BEFORE = re.compile(
     rb"^(?:<\?xml.*?\?>|<!--.*?--!?>|<!doctype[^>\[]*(?:\[[^\]]*\])?[^>]*>|<\?(?!php|=).*?\?>)", re.DOTALL
@@ -98,6 +98,8 @@ def _decoded(head: bytes, complete: bool) -> str | None:
         try:
             text = codecs.getincrementaldecoder(name)().decode(head, final=complete)
         except (UnicodeDecodeError, UnicodeError):
+            if sum(sign < 0x80 for sign in head) * 4 < len(head) * 3:
+                return None  # hardly a letter of it is plain: nobody's old file, but bytes, or a hidden encoding
             continue
         return None if _CONTROLS.search(text) else text
     return None
