@@ -46,6 +46,7 @@ from mallcore.attachments.operations.happened import (
     LinkOpened,
     LinkRevoked,
     UploadBegun,
+    UploadRefused,
     VerdictRecorded,
     VersionAdded,
 )
@@ -156,6 +157,7 @@ __all__ = [
     "UploadEnded",
     "UploadExpired",
     "UploadFinished",
+    "UploadRefused",
     "UploadsErased",
     "Verdict",
     "VerdictRecorded",

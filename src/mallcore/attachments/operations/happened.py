@@ -25,6 +25,13 @@ class UploadBegun(AttachmentEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UploadRefused(AccessDenied):
+    """Content was not taken: it is not what was announced, or not what the slot takes; ``reason`` says why."""
+
+    name: ClassVar[str] = "attachments.upload_refused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VersionAdded(AttachmentEvent):
     """An attachment got a new version."""
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import BinaryIO
 
 from sqlalchemy import select, update
@@ -12,9 +13,10 @@ from mallcore.attachments.hooks import Finding
 from mallcore.attachments.model.shapes import Version
 from mallcore.attachments.model.tables import verdict
 from mallcore.attachments.operations.contents import refuse_unservable
-from mallcore.attachments.operations.happened import VerdictRecorded
+from mallcore.attachments.operations.happened import UploadRefused, VerdictRecorded
+from mallcore.attachments.operations.owners import Owner
 from mallcore.attachments.rules.slots import Facts, Slot
-from mallcore.errors import ContentRefused, Quarantined
+from mallcore.errors import ContentMismatch, ContentRefused, LimitExceeded, Quarantined
 from mallcore.kernel.context import Context
 from mallcore.kernel.events import AccessDenied
 
@@ -45,6 +47,27 @@ def found_at_upload(ctx: Context, unit_id: str, digest: str, findings: Iterable[
             # A scan does not clear what was found bad: somebody who manages attachments does, by name.
             if finding.result == "bad" or results(own, unit_id, digest).get(finding.check) != "bad":
                 keep_verdict(own, unit_id, digest, finding)
+
+
+@contextmanager
+def refusals_on_record(ctx: Context, owner: Owner, slot: Slot) -> Iterator[None]:
+    """What is refused within the block is remembered for the audit log, whatever becomes of the unit of work."""
+    try:
+        yield
+    except (ContentMismatch, ContentRefused, LimitExceeded) as error:
+        ctx.work.denials.append(
+            UploadRefused(
+                subject=owner.ref,
+                unit_id=owner.unit_id,
+                channel_id=owner.channel_id,
+                operation=ctx.operation,
+                permission="attachments.write",
+                principal=ctx.principal.ref,
+                reason=error.code,
+                details={"slot": slot.name, "why": str(error)[:300]},
+            )
+        )
+        raise
 
 
 def refuse_bad(ctx: Context, unit_id: str, digest: str, slot: Slot) -> None:

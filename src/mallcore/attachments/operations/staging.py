@@ -35,7 +35,7 @@ from mallcore.attachments.operations.arriving import pieces
 from mallcore.attachments.operations.happened import UploadBegun
 from mallcore.attachments.operations.owners import Owner, of_owner, owner_of
 from mallcore.attachments.operations.policies import Slots
-from mallcore.attachments.operations.quarantine import found_at_upload, refuse_bad, scanned
+from mallcore.attachments.operations.quarantine import found_at_upload, refusals_on_record, refuse_bad, scanned
 from mallcore.attachments.operations.roles import written_store
 from mallcore.attachments.rules.inspection import examined
 from mallcore.attachments.rules.names import checked_file_name
@@ -118,7 +118,7 @@ def stage(
     policy = ctx.port(Slots)[slot]
     intended = Intended("stage", about, policy, checked_file_name(file_name), declared_type, checked_meta(meta))
     ctx.work.let_go()  # whoever sends slowly must not hold a connection to the database meanwhile
-    with spooled(file, policy, size=size, sha256=sha256) as content:
+    with refusals_on_record(ctx, about, policy), spooled(file, policy, size=size, sha256=sha256) as content:
         return keep(ctx, intended, content)
 
 
