@@ -284,9 +284,13 @@ class Mall:
             return audit.keep_log(ctx, self.settings.checkpoint_records, self.settings.checkpoint_seconds)
 
     def keep_house(self) -> int:
-        """Drop idempotency keys that are too old to be asked for; returns how many."""
+        """Drop idempotency keys that are too old to be asked for (returns how many), and keep the stores in order.
+
+        The scheduler does this every hour. Any number of processes may.
+        """
+        system = Principal.system("housekeeping")
         work = OwnWork(self.services.source)
-        ctx = self.context(Principal.system("housekeeping"), work)
+        ctx = self.context(system, work)
         ctx.commanding = True
         try:
             dropped = forget_old_keys(ctx, self.settings.idempotency_days)
@@ -295,6 +299,9 @@ class Mall:
         except BaseException:
             work.rollback()
             raise
+        if self.settings.collect == "auto":
+            with self.begin(system) as ctx:
+                attachments.keep_stores(ctx, self.settings.collect_grace)
         return dropped
 
     def close(self) -> None:
