@@ -17,7 +17,7 @@ __all__ = ["read_form"]
 
 MOST_PARTS = 50
 LONGEST_FIELD = 64 << 10
-LONGEST_HEADERS = 8 << 10  # of one part
+LONGEST_HEADERS = 4 << 10  # of one part
 _IN_MEMORY = 1 << 20
 _PIECE = 1 << 18
 logging.getLogger("python_multipart").addHandler(
