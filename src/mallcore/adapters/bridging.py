@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-import functools
 import threading
 from collections.abc import Awaitable, Callable, MutableMapping
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
@@ -97,8 +96,8 @@ class Uploads:
         if self._threads is None:
             self._threads = ThreadPoolExecutor(most, "mallcore-upload")
         incoming = request.stream = Incoming(receive, self._dispatch.options.patience)
-        called = functools.partial(contextvars.copy_context().run, self._dispatch.run, request)
-        done = self._threads.submit(called)
+        context = contextvars.copy_context()
+        done = self._threads.submit(lambda: context.run(self._dispatch.run, request))
         self._free -= 1
         done.add_done_callback(lambda _: incoming.on_loop(self._give_back))
         try:

@@ -96,7 +96,7 @@ def account_of(given: Mapping[str, str]) -> dict[str, Any]:
     """What adlfs is called with, and the endpoint; from the URL, else from the environment."""
     text = given.get("connection_string") or os.environ.get("AZURE_STORAGE_CONNECTION_STRING")
     if text:
-        parts = dict(part.partition("=")[::2] for part in text.split(";") if part)
+        parts = {part.partition("=")[0]: part.partition("=")[2] for part in text.split(";") if part}
         name = parts.get("AccountName", "")
         suffix = parts.get("EndpointSuffix", "core.windows.net")
         found: dict[str, Any] = {"connection_string": text, "account_name": name}

@@ -86,6 +86,7 @@ def transport(place: Place) -> FsspecStore:
         import s3fs
 
         config = {"signature_version": "s3v4", "connect_timeout": 5, "read_timeout": place.timeout}
+        more: dict[str, Any] = {"profile": place.profile} if place.profile else {}
         if place.addressing == "path":
             config["s3"] = {"addressing_style": "path"}
         return s3fs.S3FileSystem(
@@ -96,7 +97,7 @@ def transport(place: Place) -> FsspecStore:
             config_kwargs=config,
             use_listings_cache=False,
             skip_instance_cache=True,
-            **({"profile": place.profile} if place.profile else {}),
+            **more,
         )
 
     root = f"{place.bucket}/{place.prefix}".rstrip("/")

@@ -153,7 +153,8 @@ def _whole(ctx: Context, row: Any, size: int | None) -> int:
         raise InvalidInput(field="size", reason=f"{row.size} bytes were announced before")
     largest = ctx.port(Slots)[row.slot].largest
     refuse_beyond(f"the size for the slot {row.slot!r} in bytes", size or 0, largest)
-    return min(largest, largest if row.size is None and size is None else size or row.size)
+    announced: int | None = row.size if size is None else size
+    return largest if announced is None else min(largest, announced)
 
 
 def _kept(ctx: Context, row: Any, size: int | None, part: Arrived) -> Upload:
