@@ -34,6 +34,13 @@ def file_at(path: Path) -> bytes | None:
     return path.read_bytes() if path.is_file() else None
 
 
+@pytest.fixture(scope="module")
+def sftp_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SftpServer]:
+    """One for all tests here."""
+    with SftpServer(tmp_path_factory.mktemp("sftp"), "mall", "wr0ng-horse") as server:
+        yield server
+
+
 class TestMemory(ObjectStoreContract):
     """A dict."""
 
@@ -104,23 +111,19 @@ class TestSftp(ObjectStoreContract):
 
     secrets = ("wr0ng-horse",)
 
-    @pytest.fixture(scope="class")
-    def server(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SftpServer]:
-        """One for the class."""
-        with SftpServer(tmp_path_factory.mktemp("sftp"), "mall", "wr0ng-horse") as server:
-            yield server
-
     @pytest.fixture
-    def store(self, server: SftpServer) -> Iterator[ObjectStore | None]:
+    def store(self, sftp_server: SftpServer) -> Iterator[ObjectStore | None]:
         """A new folder there."""
-        found = fsspec.object_store_backend(f"sftp://mall:wr0ng-horse@127.0.0.1:{server.port}/{uuid4().hex}", Path())
+        found = fsspec.object_store_backend(
+            f"sftp://mall:wr0ng-horse@127.0.0.1:{sftp_server.port}/{uuid4().hex}", Path()
+        )
         assert found is not None
         yield found
         found.close()
 
     @pytest.fixture(autouse=True)
-    def _folder(self, server: SftpServer) -> None:
-        self.folder = server.folder
+    def _folder(self, sftp_server: SftpServer) -> None:
+        self.folder = sftp_server.folder
 
     def peek(self, store: Any, key: str) -> bytes | None:
         """As a file of the server."""

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import errno
 import io
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from threading import RLock
 from typing import Any, BinaryIO, ClassVar, cast
+from urllib.parse import parse_qsl
 
 from mallcore.backends.streams import PIECE, Checked, checked, section
 from mallcore.errors import (
@@ -37,7 +40,6 @@ _EXCLUSIVE: dict[str, dict[str, Any]] = {
     **{name: {"mode": "create"} for name in ("s3", "s3a")},
     **{name: {"overwrite": False} for name in ("abfs", "abfss", "az")},
 }
-_SEPARATE = {"use_listings_cache": False, "skip_instance_cache": True}
 
 
 class FsspecStore:
@@ -67,11 +69,13 @@ class FsspecStore:
         protocol = "" if _makes(fs) else fs.protocol if isinstance(fs.protocol, str) else fs.protocol[0]
         if protocol in _EXCLUSIVE:
             creating = _EXCLUSIVE[protocol]
+        self._given = not _makes(fs)
         self._connect: Callable[[], Any] = fs if _makes(fs) else partial(_own, fs, os.getpid())
         self._root = root.rstrip("/")
         self._url = url or f"{protocol}://{root.lstrip('/')}"
         self._creating = creating
-        self._made: tuple[int, Any] | None = None
+        self._gates: dict[int, AbstractContextManager[Any]] = {}
+        self._made: tuple[int, Any, AbstractContextManager[Any]] | None = None
         self.capabilities = Capabilities(exclusive=creating is not None, durable=durable, checksum=True, ranges=True)
 
     @property
@@ -82,10 +86,20 @@ class FsspecStore:
     @property
     def fs(self) -> Any:
         """This process's file system."""
-        if self._made is None or self._made[0] != os.getpid():
-            with self._named(""):
-                self._made = (os.getpid(), self._connect())
-        return self._made[1]
+        return self._connected[0]
+
+    @property
+    def _connected(self) -> tuple[Any, AbstractContextManager[Any]]:
+        """This process's file system, and what a thread holds while it asks it."""
+        pid, made = os.getpid(), self._made
+        if made is None or made[0] != pid:
+            # Each process has a gate of its own: another thread may be in ours while we are forked.
+            with self._gates.setdefault(pid, RLock()), self._in_our_words(""):
+                made = self._made
+                if made is None or made[0] != pid:
+                    fs = self._connect()
+                    self._made = made = (pid, fs, _turns(fs))
+        return made[1], made[2]
 
     def put_new(
         self,
@@ -198,8 +212,12 @@ class FsspecStore:
         raise StoreDenied(store=self.url, reason="it signs no URLs")
 
     def close(self) -> None:
-        """Let this process's file system go."""
-        self._made = None
+        """Let this process's file system go, and its connection, if both are ours and it has one."""
+        made, self._made = self._made, None
+        if made is not None and made[0] == os.getpid() and not self._given:
+            connection = getattr(made[1], "client", None)
+            with suppress(Exception):
+                getattr(connection, "close", int)()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._url}>"
@@ -212,6 +230,13 @@ class FsspecStore:
 
     @contextmanager
     def _named(self, key: str) -> Iterator[None]:
+        """Ask the file system; its errors are in the mall's words."""
+        _, turn = self._connected
+        with turn, self._in_our_words(key):
+            yield
+
+    @contextmanager
+    def _in_our_words(self, key: str) -> Iterator[None]:
         """The file system's errors in the mall's words; what they say may hold secrets, so it is not repeated."""
         try:
             yield
@@ -227,11 +252,25 @@ def _makes(fs: Any) -> bool:
     return callable(fs) and not hasattr(fs, "pipe_file")
 
 
+def _made(kind: Any, *arguments: Any, **options: Any) -> Any:
+    """A file system that is shared with nobody, and keeps no listings (not all take the argument that says so)."""
+    fs = kind(*arguments, **{**options, "skip_instance_cache": True})
+    if getattr(fs, "dircache", None) is not None:
+        fs.dircache.use_listings_cache = False
+    return fs
+
+
 def _own(fs: Any, pid: int) -> Any:
     """The host's file system; in a forked child another one like it, for those of the network don't survive a fork."""
     if os.getpid() == pid or not getattr(fs, "async_impl", False):
         return fs
-    return type(fs)(*fs.storage_args, **{**fs.storage_options, **_SEPARATE})
+    return _made(type(fs), *fs.storage_args, **fs.storage_options)
+
+
+def _turns(fs: Any) -> AbstractContextManager[Any]:
+    """What a thread holds while it asks: a synchronous file system of the network has one connection for all."""
+    protocols = {fs.protocol} if isinstance(fs.protocol, str) else set(fs.protocol)
+    return nullcontext() if getattr(fs, "async_impl", False) or protocols & {"file", "memory"} else RLock()
 
 
 class _Told:
@@ -246,7 +285,8 @@ class _Told:
             return piece
 
     def close(self) -> None:
-        self._file.close()
+        with self._store._named(self._key):
+            self._file.close()
 
 
 def _stat(key: str, found: Mapping[str, Any]) -> Stat:
@@ -295,18 +335,26 @@ def _status(error: BaseException | None) -> int | None:
 
 @hookimpl(trylast=True)
 def object_store_backend(url: str, folder: Path) -> ObjectStore | None:
-    """Serve any other URL that fsspec knows; what its library needs is said when it is missing."""
+    """Serve any other URL that fsspec knows; what stands behind ``?`` are arguments of its file system."""
     import fsspec
 
-    protocol, sign, rest = url.partition("://")
+    protocol, sign, _ = url.partition("://")
     if not sign or protocol not in fsspec.available_protocols():
         return None
     try:
         kind = fsspec.get_filesystem_class(protocol)
     except ImportError as error:
         raise MissingExtra(f"The object store {protocol}:// needs another package: {error}", extra=protocol) from error
-    options = kind._get_kwargs_from_urls(url)
-    root = kind._strip_protocol(url)
-    shown = f"{protocol}://{rest.rpartition('@')[2].partition('?')[0]}"
-    made = partial(kind, **options, **_SEPARATE)
-    return FsspecStore(made, root, shown, creating=_EXCLUSIVE.get(protocol))
+    place, _, query = url.partition("?")
+    options = {**kind._get_kwargs_from_urls(place), **{name: _value(text) for name, text in parse_qsl(query)}}
+    shown = f"{protocol}://{place.removeprefix(f'{protocol}://').rpartition('@')[2]}"
+    made = partial(_made, kind, **options)
+    return FsspecStore(made, kind._strip_protocol(place), shown, creating=_EXCLUSIVE.get(protocol))
+
+
+def _value(text: str) -> Any:
+    """An argument in a URL: a JSON value such as a number, or else text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, BinaryIO, ClassVar, cast
+from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
 import urllib3
@@ -66,6 +67,7 @@ class LeanS3:
         self._timeout = urllib3.Timeout(connect=5, read=timeout)
         self._lock = lock
         self._now = clock
+        self._ordered = urlsplit(address).netloc.endswith(".amazonaws.com")
         self._pool: tuple[int, urllib3.PoolManager] | None = None
         self.capabilities = Capabilities(
             exclusive=True,
@@ -124,13 +126,13 @@ class LeanS3:
         return headers
 
     def _put(self, key: str, whole: Checked, headers: Mapping[str, str]) -> Any:
-        start = whole.file.tell()
-
-        def rewound() -> BinaryIO:
-            whole.file.seek(start)
-            return whole.file
-
-        return self._ask("PUT", key, headers=headers, payload=whole.sha256, body=rewound, allow={412})
+        source = _Source(whole.file)
+        try:
+            return self._ask("PUT", key, headers=headers, payload=whole.sha256, body=source.rewound, allow={412})
+        except Exception:
+            if source.error is not None:  # not the store's failure
+                raise source.error from None
+            raise
 
     def _is_ours(self, key: str, whole: Checked) -> bool:
         """Whether what lies there came from an earlier try of ours, whose answer was lost."""
@@ -168,7 +170,14 @@ class LeanS3:
         self._ask("DELETE", key, allow={404})
 
     def iter(self, prefix: str = "") -> Iterator[Stat]:
-        """All objects below a prefix, a thousand for each request."""
+        """All objects below a prefix, a thousand for each request.
+
+        AWS lists in the order of keys. Others list folder by folder, and what they list is put in order here.
+        """
+        listed = self._listing(prefix)
+        yield from listed if self._ordered else sorted(listed, key=lambda one: one.key)
+
+    def _listing(self, prefix: str) -> Iterator[Stat]:
         asked = {"list-type": "2", "prefix": self._prefix + checked_prefix(prefix)}
         while True:
             response = self._ask("GET", None, query=asked)
@@ -266,7 +275,7 @@ class LeanS3:
         headers: Mapping[str, str] | None = None,
         query: Mapping[str, str] | None = None,
         payload: str = EMPTY,
-        body: Callable[[], BinaryIO] | None = None,
+        body: Callable[[], Any] | None = None,
         allow: set[int] | None = None,
         stream: bool = False,
     ) -> Any:
@@ -287,8 +296,9 @@ class LeanS3:
                 if response.status < 300 or response.status in (allow or ()):
                     response.tries = attempt  # type: ignore[attr-defined]
                     return response
+                refusal = self._refusal(response, key)  # which also empties the connection for the next request
                 if response.status not in _AGAIN or last:
-                    raise self._refusal(response, key)
+                    raise refusal
             time.sleep(0.1 * 2**attempt * (0.5 + random.random()))
         raise AssertionError("unreachable")
 
@@ -329,6 +339,29 @@ def _code(response: Any) -> str:
         return ElementTree.fromstring(response.data).findtext("{*}Code") or ""
     except ElementTree.ParseError:
         return ""
+
+
+class _Source:
+    """Content that is sent, perhaps more than once, and what went wrong with it: urllib3 would blame the network."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._start = file.tell()
+        self.error: Exception | None = None
+
+    def rewound(self) -> _Source:
+        """The content from its start."""
+        if self.error is not None:
+            raise self.error
+        self._file.seek(self._start)
+        return self
+
+    def read(self, size: int = -1) -> bytes:
+        try:
+            return self._file.read(size)
+        except Exception as error:
+            self.error = error
+            raise
 
 
 class _Body:
