@@ -14,13 +14,18 @@ from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from PIL import Image
 from sqlalchemy import text, update
 
 from mallcore import Mall, Principal, access, attachments, audit, structure
 from mallcore.attachments.model.tables import version as versions
 from mallcore.attachments.rules import circuits
+from mallcore.backends.azure_cdn import AzureSas
+from mallcore.backends.cloudfront import CloudFront
 from mallcore.backends.memory import MemoryStore
+from mallcore.backends.plain_edge import PlainEdge
 from mallcore.backends.secure_link import HmacEdge
 from mallcore.errors import (
     ContentErased,
@@ -486,15 +491,47 @@ def test_a_probe_sees_what_does_not_answer(clock: Clock) -> None:
     for _ in range(2):
         clock.now += timedelta(seconds=10)
         edges.look()
-    assert [edge.name for edge in edges.ready()] == ["two", "three"]
+    assert [edge.name for edge in edges.ready(public=False)] == ["two", "three"]
     for _ in range(6):  # it is asked on, and is not tried by way of time alone
         clock.now += timedelta(seconds=10)
         edges.look()
-        assert [edge.name for edge in edges.ready()] == ["two", "three"]
+        assert [edge.name for edge in edges.ready(public=False)] == ["two", "three"]
     works["https://one.test/health"] = True
     clock.now += timedelta(seconds=10)
     edges.look()
-    assert [edge.name for edge in edges.ready()] == ["one", "two", "three"]
+    assert [edge.name for edge in edges.ready(public=False)] == ["one", "two", "three"]
+
+
+def test_public_and_private_content_may_have_edges_of_their_own(clock: Clock) -> None:
+    """Private content never goes through an edge that checks nothing, nor public content through one that asks for a
+    signature; what the first lets through to the mall gets nothing private."""
+    plain = PlainEdge("https://plain.test")
+    sas = AzureSas("https://azure.test", account="a", container="c", key="a2V5")
+    with opened("sqlite://", clock, edges=[plain, sas]) as mall:
+        world = World(mall, clock)
+        private, public = world.put(picture()), world.put(picture(), slot="image")
+        assert urlsplit(str(world.deliver(private.ref).location)).hostname == "azure.test"
+        assert world.deliver(public.ref).location == f"https://plain.test/files/{public.attachment}/1/a.png"
+        for edge in (plain, sas):
+            mall.services.ports[attachments.Edges].report(edge.name, True)
+        with pytest.raises(UnknownVersion):
+            world.file(f"/files/{private.attachment}/1/a.png")
+
+
+def test_an_edge_before_a_store_is_not_asked_for_what_only_we_make_safe(clock: Clock) -> None:
+    """What is no picture needs headers that a store does not send: it goes through the mall, unless the URL tells."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    given: Any = {"key_id": "K", "private_key": key.private_bytes(*form), "store": "main"}
+    for overrides, modes in ((False, ["edge", "proxy", "proxy"]), (True, ["edge", "edge", "edge"])):
+        edge = CloudFront("https://cdn.test", overrides=overrides, **given)
+        with opened("sqlite://", clock, edges=[edge]) as mall:
+            world = World(mall, clock)
+            made = world.put(picture())
+            found = [world.deliver(made.ref), world.deliver(made.ref, disposition="attachment"),
+                     world.deliver(world.put(SVG).ref)]  # fmt: skip
+            assert [one.mode for one in found] == modes
+            assert str(found[0].location).startswith(f"https://cdn.test/b/{made.unit_id}/sha256/")
 
 
 def test_two_edges_have_two_names(clock: Clock) -> None:

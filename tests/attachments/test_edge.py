@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.message import Message
+from pathlib import Path
 from socketserver import ThreadingMixIn
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlsplit
@@ -29,12 +30,15 @@ from mallcore.adapters.wsgi import MallWSGI
 from mallcore.attachments.hooks import Edge
 from mallcore.backends.azure_cdn import AzureSas
 from mallcore.backends.cloudfront import CloudFront
+from mallcore.backends.plain_edge import PlainEdge
 from mallcore.backends.secure_link import HmacEdge, SecureLink
 from mallcore.errors import InvalidInput, InvalidSettings
+from mallcore.testing import edge_server
 from mallcore.testing.edge_server import NginxEdge
 from mallcore.testing.object_servers import AzuriteServer
 from mallcore.testing.servers import ServerUnavailable
 
+REPOSITORY = Path(__file__).resolve().parents[2]
 ME = Principal.system("test")
 END = datetime(2026, 11, 24, 12, 15, tzinfo=UTC)
 JTI = "ab" * 16
@@ -241,13 +245,8 @@ def test_an_edges_secret_is_changed_without_a_gap() -> None:
 
 def test_all_of_them_are_edges_that_show_no_secret() -> None:
     """Every edge fulfils the Protocol; no repr holds a key, a secret or a signature."""
-    edges = [
-        front(origin_secret=SECRET),
-        front(CURVE),
-        azure(),
-        HmacEdge(BASE, secret=SECRET),
-        SecureLink(BASE, secret=SECRET),
-    ]
+    shared = [kind(BASE, secret=SECRET) for kind in (HmacEdge, SecureLink)]
+    edges = [front(origin_secret=SECRET), front(CURVE), azure(), PlainEdge(BASE), *shared]
     for edge in edges:
         assert isinstance(edge, Edge)
         assert SECRET not in repr(edge)
@@ -413,6 +412,15 @@ def test_links_pass_through_the_edge_and_are_not_kept(street: Street) -> None:
     assert link.url.startswith(f"{street.nginx.url}/links/")
     assert [fetched(link.url)[0] for _ in range(3)] == [200, 403, 403]
     assert len(street.asked) == 3
+
+
+@pytest.mark.parametrize("part", ["SCRIPT", "HMAC", "SECURE_LINK", "SECURE_LINK_LOCATION", "LOCATION"])
+def test_the_how_to_has_the_configuration_that_is_tested(part: str) -> None:
+    """What the page on nginx tells is what these tests run, line by line."""
+    page = (REPOSITORY / "docs" / "how-to" / "deliver-through-nginx.md").read_text(encoding="utf-8")
+    told = "\n".join(line.strip() for line in page.splitlines())
+    tested = "\n".join(line.strip() for line in getattr(edge_server, part).splitlines())
+    assert tested in told
 
 
 def test_an_edge_that_dies_is_passed_over(street: Street) -> None:

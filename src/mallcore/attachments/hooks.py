@@ -58,6 +58,9 @@ class AttachmentHooks:
         """
 
 
+Serves = Literal["all", "public", "private"]
+
+
 @runtime_checkable
 class Edge(Protocol):
     """A content delivery network or a cache, and the signatures that it checks. `Mall.open(edges=[…])` takes them.
@@ -68,6 +71,14 @@ class Edge(Protocol):
     @property
     def name(self) -> str:
         """What it is called in the audit log; one mall has each name once."""
+        ...
+
+    @property
+    def serves(self) -> Serves:
+        """Which content goes through it: of public slots, which needs no signature, all other content, or both.
+
+        One that serves what is private lets nothing through to the mall as its own that it has not checked.
+        """
         ...
 
     @property

@@ -11,7 +11,7 @@ from base64 import b64decode, b64encode
 from binascii import Error as NotBase64
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import ClassVar
+from typing import ClassVar, Literal
 from urllib.parse import quote, urlencode
 
 from mallcore.errors import InvalidSettings
@@ -30,6 +30,7 @@ class AzureSas:
     public slots.
     """
 
+    serves: ClassVar[Literal["private"]] = "private"
     overrides: ClassVar[bool] = True
 
     def __init__(

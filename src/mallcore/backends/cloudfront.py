@@ -11,7 +11,7 @@ import json
 from base64 import b64encode
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, EllipticCurvePrivateKey
@@ -30,13 +30,15 @@ _HASHES = {"sha1": SHA1, "sha256": SHA256}
 
 
 class CloudFront:
-    """An edge of `Mall.open(edges=[…])`.
+    """An edge of `Mall.open(edges=[…])` for private content: a distribution that restricts viewers to a key group.
 
     ``key_id`` names the public key in CloudFront's key group, ``private_key`` is its other half as PEM. ``store`` is
     the object store behind the distribution, if that is not the mall itself. In front of the mall, ``origin_secret`` is
-    what the distribution sends as the header `PROOF`; without it only public content comes through. ``overrides``: the
+    what the distribution sends as the header `PROOF`; without it the mall gives it nothing. ``overrides``: the
     bucket is behind an origin access control, and the cache policy passes ``response-content-*`` on.
     """
+
+    serves: ClassVar[Literal["private"]] = "private"
 
     def __init__(
         self,

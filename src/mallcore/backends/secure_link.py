@@ -12,7 +12,7 @@ import re
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from datetime import datetime
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from mallcore.errors import InvalidSettings
 
@@ -27,6 +27,7 @@ class HmacEdge:
     """
 
     kind: ClassVar[str] = "HMAC"
+    serves: ClassVar[Literal["all"]] = "all"
     store: ClassVar[str | None] = None
     overrides: ClassVar[bool] = False
 

@@ -130,7 +130,7 @@ def public_url(ctx: Context, *, version: VersionRef, derivative: Recipe = None) 
     if not is_public(ctx, found):
         raise InvalidInput(field="version", reason=f"content of the slot {found.slot!r} is not public: make a link")
     path = file_path(content_of(ctx, found, derivative))
-    edge = next((edge for edge in ctx.port(Edges).ready() if edge.store is None), None)
+    edge = next(iter(ctx.port(Edges).ready(public=True)), None)
     url = ctx.port(Addresses).url + path if edge is None else edge.public_url(path)
     return PublicUrl(version=found.ref, url=url)
 

@@ -47,10 +47,11 @@ class Edges:
         if len(self._circuits) < len(self._edges):
             raise InvalidSettings(setting="edges", reason="two of them have one name")
 
-    def ready(self) -> list[Edge]:
-        """Those that may be used now, best first."""
-        now = self._clock()
-        return [edge for edge in self._edges if lets_through(self._circuits[edge.name], now)]
+    def ready(self, *, public: bool) -> list[Edge]:
+        """Those that may be used now for public, or for other, content, best first."""
+        now, serves = self._clock(), ("all", "public" if public else "private")
+        working = (edge for edge in self._edges if lets_through(self._circuits[edge.name], now))
+        return [edge for edge in working if edge.serves in serves and not (public and edge.store is not None)]
 
     def report(self, name: str, good: bool) -> None:
         """Tell that an edge worked, or did not."""
@@ -68,8 +69,8 @@ class Edges:
     def admitted_by(self, target: str, headers: Mapping[str, str]) -> Edge | None:
         """The edge a request came through, by what only that edge lets pass; nothing when it came otherwise."""
         now = self._clock()
-        found = [edge for edge in self._edges if edge.store is None and edge.admits(target, headers, now)]
-        return found[0] if found else None
+        before_us = (edge for edge in self._edges if edge.store is None and edge.serves != "public")
+        return next((edge for edge in before_us if edge.admits(target, headers, now)), None)
 
     def __repr__(self) -> str:
         return f"<Edges {', '.join(edge.name for edge in self._edges)}>"

@@ -59,10 +59,10 @@ def way_of(ctx: Context, out: Out, via: Via, asked: Asked, *, edges: bool = True
 
 
 def _at_edge(ctx: Context, out: Out, public: bool) -> Way | None:
-    for edge in ctx.port(Edges).ready():
+    for edge in ctx.port(Edges).ready(public=public):
         if edge.store is None and (edge.overrides or _is_plain(ctx, out)):
             return Way(edge, None, file_path(out.content))
-        if edge.store is not None and not public and (edge.overrides or _is_picture(ctx, out)):
+        if edge.store is not None and (edge.overrides or _is_picture(ctx, out)):
             for row in replicas(ctx, out.content.version.unit_id, out.content.digest):
                 if row.store == edge.store:
                     return Way(edge, row, f"/{row.object_key}")
