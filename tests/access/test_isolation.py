@@ -12,6 +12,7 @@ import pytest
 from mallcore import Mall, Principal, access, attachments, audit, structure
 from mallcore.errors import Denied, MallError, NotFound, Unauthenticated
 from mallcore.kernel.operations import anywhere, run
+from tests.attachments.pictures import png
 
 ME = Principal.system("test")
 LATER = datetime(2040, 1, 1, tzinfo=UTC)
@@ -91,10 +92,12 @@ def hung(mall: Mall) -> dict[str, str]:
     with mall.begin(ME) as ctx:
         waiting = attachments.stage(ctx, file=b"waiting", file_name="b.txt", owner=crime)
         spare = attachments.stage(ctx, file=b"spare", file_name="c.txt", owner=crime)
+        picture = attachments.stage(ctx, file=png(), file_name="p.png", owner=crime, slot="image")
         made = attachments.upload_file(ctx, file=b"hung", file_name="a.txt", owner=crime)
         shown_nowhere = attachments.attach(ctx, staged=spare, label=None)
+        drawn = attachments.attach(ctx, staged=picture)
         hold = attachments.place_hold(ctx, attachment=made.attachment, reason="a lawsuit")
-    ids = {"attachment": made.attachment, "version": made.ref, "staged": waiting.id}
+    ids = {"attachment": made.attachment, "version": made.ref, "staged": waiting.id, "picture": drawn.ref}
     return {**ids, "spare": shown_nowhere.ref, "hold": hold.id, **under_way(mall, crime)}
 
 
@@ -130,6 +133,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "attachments.begin_direct": {"file_name": "c.txt", "size": 3, "owner": "category:books/fiction/crime"},
     "attachments.begin_upload": {"file_name": "c.txt", "owner": "category:books/fiction/crime"},
     "attachments.collect": {},
+    "attachments.derivative": {"version": "$picture", "recipe": "small"},
     "attachments.drop_version": {"version": "$spare"},
     "attachments.end_upload": {"upload": "$ended"},
     "attachments.erase": {"principal": "user:nobody"},
@@ -141,13 +145,17 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "attachments.label_history": {"attachment": "$attachment", "label": "live"},
     "attachments.list_attachments": {},
     "attachments.list_holds": {},
+    "attachments.list_quarantined": {},
     "attachments.list_stores": {},
+    "attachments.list_verdicts": {"version": "$version"},
     "attachments.list_versions": {"attachment": "$attachment"},
     "attachments.migrate": {"to": "second"},
     "attachments.mirror": {"store": "third"},
+    "attachments.open_derivative": {"version": "$picture", "recipe": "small"},
     "attachments.open_version": {"version": "$version"},
     "attachments.place_hold": {"attachment": "$attachment", "reason": "a lawsuit"},
     "attachments.receive_direct": {"upload": "$unused", "ticket": "$ticket", "content": b"e"},
+    "attachments.record_verdict": {"version": "$version", "check": "virus", "result": "clean", "tool": "a scanner"},
     "attachments.release_hold": {"hold": "$hold"},
     "attachments.remove_attachment": {"attachment": "$attachment"},
     "attachments.remove_label": {"attachment": "$attachment", "label": "live"},
