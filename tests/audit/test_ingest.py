@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gzip
+from dataclasses import dataclass
+from typing import ClassVar
 
 import pytest
 
-from mallcore import audit
+from mallcore import Principal, audit
 from mallcore.errors import InvalidInput, LimitExceeded
 from mallcore.kernel.events import Event
 from tests.audit.conftest import ADA, Log
@@ -19,6 +21,24 @@ def link(log: Log, jti: str) -> None:
     """Give Ada a link."""
     with log.mall.begin(ADA) as ctx:
         ctx.record(Event(subject="att_1@2", details={"jti": jti}))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redirected(Event):
+    """Somebody was sent to the edge."""
+
+    name: ClassVar[str] = "test.redirected"
+
+
+def test_who_was_sent_there_counts_before_who_made_the_link(log: Log) -> None:
+    """An access is matched to the one who was sent to the edge, not to the maker of the link, nor to one refused."""
+    with log.mall.begin(Principal.user("maker")) as ctx:
+        ctx.record(Event(subject="att_1@2", details={"jti": "abc"}))
+    for who in (ADA, Principal.user("later")):
+        with log.mall.begin(who) as ctx:
+            ctx.record(Redirected(subject="att_1@2", details={"jti": "abc"}))
+    assert log.call(audit.ingest, data=CLOUDFRONT.encode()).matched == 1
+    assert log.records(event="audit.edge_access")[0].principal == ADA.ref
 
 
 def line(jti: str, request: str, status: int = 200, address: str = "192.0.2.10") -> str:

@@ -326,3 +326,20 @@ def test_a_store_that_cannot_be_read_is_no_verification(log: Log) -> None:
     log.mall.stores.checkpoints = gone
     with pytest.raises(ObjectMissing):
         log.call(audit.verify)
+
+
+def test_a_new_second_store_gets_the_whole_tree(log: Log) -> None:
+    """Who changes the second store has all of the log there with the next checkpoint, and not only what is new."""
+    log.act(300)
+    log.call(audit.checkpoint)
+    store = log.mall.stores.checkpoints = MemoryStore()
+    log.act(1)
+    made = log.call(audit.checkpoint)
+    origin = notes.checkpoint(made.note).origin
+    missing = [
+        place
+        for place in tiles.shown(made.size)
+        if f"{origin}/{tiles.path(*place)}" not in {one.key for one in store.iter()}
+    ]
+    assert missing == []
+    assert log.call(audit.verify).trusted == 303

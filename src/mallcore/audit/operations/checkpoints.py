@@ -19,7 +19,7 @@ from mallcore.audit.operations.sequencing import Head, committed, head_of, node_
 from mallcore.audit.rules import notes, tiles
 from mallcore.audit.rules.leaves import leaf
 from mallcore.audit.rules.tree import leaf_hash, root
-from mallcore.errors import LogBroken, MallError, ObjectExists
+from mallcore.errors import LogBroken, MallError, ObjectExists, ObjectMissing
 from mallcore.kernel.context import Context
 from mallcore.kernel.keys import Keyring
 from mallcore.kernel.objects import ObjectStore, Stores
@@ -83,9 +83,10 @@ def publish(ctx: Context) -> None:
         stored = now.execute(_NEWEST_FIRST.where(_COLUMNS.stored_at.is_not(None)).limit(1)).first()
     if store is None:
         return
-    since = 0 if stored is None else stored.size
+    since: int | None = None
     for row in reversed(waiting):
         try:
+            since = _known_size(store, stored) if since is None else since
             _store(ctx, store, row, min(since, row.size))
         except MallError as error:
             _keep(ctx, _COLUMNS.stored_at.is_(None), failure=f"{error.code}: {error}"[:1000])
@@ -94,6 +95,17 @@ def publish(ctx: Context) -> None:
             return
         _keep(ctx, _COLUMNS.size == row.size, stored_at=ctx.now(), failure=None)
         since = row.size
+
+
+def _known_size(store: ObjectStore, stored: Any) -> int:
+    """How much of the tree the store has; nothing, when it is not the one that has the last checkpoint."""
+    if stored is None:
+        return 0
+    try:
+        store.stat(key_of(notes.checkpoint(stored.note).origin, stored.size))
+    except ObjectMissing:
+        return 0
+    return int(stored.size)
 
 
 def _keep(ctx: Context, which: ColumnElement[bool], **values: Any) -> None:

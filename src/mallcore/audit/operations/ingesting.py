@@ -26,6 +26,7 @@ _BATCH = 400
 _SHOWN = 100
 _UNPACKED = 1 << 30
 EDGE = "audit.edge_access"
+_SENT = ".redirected"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,13 +86,17 @@ def _add(ctx: Context, accesses: list[Access]) -> Counter[str]:
 
 
 def _links(ctx: Context, jtis: set[str]) -> dict[str, Any]:
-    """For each link's id the first record that has it: who was given the link, and to what."""
+    """For each link's id the record of who was sent to the edge with it; else the first, of who was given the link."""
     columns = audit_record.c
-    names = ("jti", "id", "principal", "subject", "unit_id", "channel_id", "form")
+    names = ("jti", "id", "event", "principal", "subject", "unit_id", "channel_id", "form")
     query = select(*(columns[name] for name in names))
     among = ctx.backend.among(columns.jti, sorted(jtis))
-    rows = ctx.execute(query.where(among, columns.event != EDGE).order_by(columns.id.desc()))
-    return {row.jti: row for row in rows}
+    found: dict[str, Any] = {}
+    for row in ctx.execute(query.where(among, columns.event != EDGE, columns.outcome == "ok").order_by(columns.id)):
+        known = found.setdefault(row.jti, row)
+        if row.event.endswith(_SENT) and not known.event.endswith(_SENT):
+            found[row.jti] = row
+    return found
 
 
 def _row(ctx: Context, access: Access, link: Any) -> dict[str, Any]:
