@@ -61,8 +61,7 @@ class MemoryStore:
 
     def stat(self, key: str) -> Stat:
         """What is known of the object."""
-        kept = self._kept(checked_key(key))
-        return Stat(key, len(kept.content), etag=kept.digest, sha256=kept.digest, modified=kept.at)
+        return _stat(key, self._kept(checked_key(key)))
 
     def delete(self, key: str) -> None:
         """Forget the object."""
@@ -74,8 +73,8 @@ class MemoryStore:
         """All objects below a prefix."""
         checked_prefix(prefix)
         with self._lock:
-            keys = sorted(key for key in self._objects if key.startswith(prefix))
-        yield from (self.stat(key) for key in keys if key in self._objects)
+            found = sorted((key, kept) for key, kept in self._objects.items() if key.startswith(prefix))
+        yield from (_stat(key, kept) for key, kept in found)
 
     def sign_get(
         self,
@@ -107,6 +106,10 @@ class MemoryStore:
             return self._objects[key]
         except KeyError:
             raise ObjectMissing(key=key) from None
+
+
+def _stat(key: str, kept: _Kept) -> Stat:
+    return Stat(key, len(kept.content), etag=kept.digest, sha256=kept.digest, modified=kept.at)
 
 
 @hookimpl

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
-from itertools import islice
+from itertools import chain, islice
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field
@@ -21,7 +21,7 @@ from mallcore.attachments.operations.collecting import DAY
 from mallcore.attachments.operations.copying import copied, digest_of, mark_lost
 from mallcore.attachments.operations.kept import UnknownDeleted
 from mallcore.attachments.operations.roles import removed, written_store
-from mallcore.attachments.rules.uploads import is_ours
+from mallcore.attachments.rules.uploads import PREFIXES
 from mallcore.errors import ObjectMissing, StageFirst, StoreDenied, StoreUnavailable, UnknownStore
 from mallcore.kernel.context import Context
 from mallcore.kernel.objects import ObjectStore, Stat, Stores
@@ -86,7 +86,7 @@ def _written(ctx: Context) -> str:
 def _listed(ctx: Context, name: str, store: ObjectStore) -> tuple[int, list[Stat]]:
     """How many objects of ours there are, and those no row knows: each is listed before its row is asked for."""
     total, unknown = 0, list[Stat]()
-    ours = (one for one in store.iter() if is_ours(one.key))
+    ours = chain.from_iterable(store.iter(prefix) for prefix in PREFIXES)
     while part := list(islice(ours, _AT_ONCE)):
         total += len(part)
         known = _known(ctx, name, [one.key for one in part])

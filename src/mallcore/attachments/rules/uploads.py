@@ -10,6 +10,8 @@ EXPIRED = "expired"
 """Given up; what it may have written is still to be deleted."""
 SWEPT = "swept"
 """Deleted once. It is kept on record, for a process thought dead may still write under its key."""
+PREFIXES = ("b/", "u/")
+"""How keys of contents and of what uploads receive begin: other objects in a store are not ours."""
 GIVEN_UP_AFTER = timedelta(days=7)
 """How long after the end of its lease an upload may still write; then its key is deleted once more, and forgotten."""
 
@@ -22,12 +24,3 @@ def is_over(lease_until: datetime, now: datetime) -> bool:
     False
     """
     return now >= lease_until + GIVEN_UP_AFTER
-
-
-def is_ours(key: str) -> bool:
-    """Whether a key has one of the forms that uploads and contents have: other objects in a store are not ours.
-
-    >>> is_ours("b/unt_1/sha256/ab/ab/abab"), is_ours("reports/2026.pdf")
-    (True, False)
-    """
-    return key.startswith(("b/", "u/"))
