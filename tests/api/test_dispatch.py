@@ -231,7 +231,8 @@ def test_a_stream_ends_when_its_caller_may_no_more(mall: Mall) -> None:
 
 def test_index_and_health(ask: Asking, mall: Mall) -> None:
     """The index leads on; health needs no credentials, and is bad when the database is."""
-    assert read(ask("GET", "/"))["links"] == {"openapi": "/api/openapi.json", "health": "/api/health"}
+    links = {"openapi": "/api/openapi.json", "health": "/api/health", "uploads": "/api/tus"}
+    assert read(ask("GET", "/"))["links"] == links
     assert read(ask("GET", "/health", authorization="Bearer nonsense")) == {"status": "ok"}
     mall.engine.dispose()
     file = Path(str(mall.engine.url.database))

@@ -74,8 +74,9 @@ def end_known(request: Request, environ: Mapping[str, Any]) -> bool:
 
 
 def status_line(response: Response) -> str:
-    """``200 OK``."""
-    return f"{response.status} {HTTPStatus(response.status).phrase}"
+    """``200 OK``; a status that no standard knows (tus has one) has no words."""
+    known = response.status in HTTPStatus._value2member_map_
+    return f"{response.status} {HTTPStatus(response.status).phrase if known else 'Refused'}"
 
 
 def _decoded(text: str) -> str:

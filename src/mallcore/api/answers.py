@@ -20,6 +20,7 @@ READS = ("GET", "HEAD")
 _FRESH = ("cache-control", "private, no-cache")
 NOT_STORED = ("cache-control", "no-store")
 _NOSNIFF = ("x-content-type-options", "nosniff")
+_NOTHING_TO_SHOW = ("content-type", "text/plain; charset=utf-8")
 _REFUSALS = (412, 416)
 _ABOUT_A_BODY = ("cache-control", "content-length", "content-type")
 _HARMLESS = re.compile(r"[!#-~]{0,200}")
@@ -150,6 +151,8 @@ def finished(request: Request, response: Response) -> Response:
     if response.header(_NOSNIFF[0]) is None:
         headers.append(_NOSNIFF)
     headers.append(("x-request-id", request.request_id))
+    if response.status not in (204, 304) and response.header("content-type") is None:
+        headers.append(_NOTHING_TO_SHOW)
     bytes_only = response.stream is None and response.chunks is None
     if bytes_only and response.status not in (204, 304) and response.header("content-length") is None:
         headers.append(("content-length", str(len(response.body))))

@@ -14,7 +14,6 @@ from mallcore.api.http import Response
 log = logging.getLogger("mallcore.api")
 _BODILESS = (204, 304)
 _PIECE = 1 << 18
-_NOTHING_TO_SHOW = ("content-type", "text/plain; charset=utf-8")
 _HEADER = re.compile(r"[\t\x20-\x7e\xa0-\xff]*")
 
 
@@ -90,8 +89,6 @@ def delivered(method: str, delivery: Delivery) -> Response:
     try:
         headers = [_checked(name, value) for name, value in delivery.headers.items()]
         response = Response(delivery.status, headers)
-        if delivery.status not in _BODILESS and response.header("content-type") is None:
-            headers.append(_NOTHING_TO_SHOW)
         if body is not None and method != "HEAD" and delivery.status not in _BODILESS:
             response.chunks = Chunks(body, length_of(response.header("content-length") or ""))
             return response

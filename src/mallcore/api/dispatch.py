@@ -23,6 +23,7 @@ from mallcore.api.rules.problems import Refused, status_of
 from mallcore.api.rules.routes import split
 from mallcore.api.streams import Streams
 from mallcore.api.table import Table
+from mallcore.api.tus import Tus
 from mallcore.errors import Denied, LimitExceeded, MallError, StaleRevision, Unauthenticated
 from mallcore.kernel.context import Context, Principal
 from mallcore.kernel.ids import new_id
@@ -45,6 +46,7 @@ class Dispatch:
         self.options = options or Options()
         self.streams = Streams(self.options.max_streams, self.options.heartbeat)
         self._receiver = Receiver(self.options.max_upload, forms)
+        self._tus = Tus(mall, self.options.max_upload, self._begin, self._receiver.opened)
         self._authenticate = authenticate
         self._known: Table | None = None
 
@@ -60,6 +62,8 @@ class Dispatch:
         """Whether the body is read while it comes: give it as ``request.stream`` then, and read nothing of it."""
         if request.method in (*READS, "OPTIONS"):
             return False
+        if self._tus.takes(request):
+            return self._tus.streams_body(request)
         try:
             entry, _ = self.table.find(request)
         except Refused:
@@ -103,9 +107,13 @@ class Dispatch:
             response = self._problem(request, error, _status(request, error))
         except Exception as error:
             response = self._problem(request, MallError(), 500, cause=error)
+        if response is not None and self._tus.takes(request):
+            self._tus.finished(response)
         return None if response is None else finished(request, response)
 
     def _quick(self, request: Request) -> Response | None:
+        if self._tus.takes(request):
+            return None
         if request.method == "OPTIONS":
             return self._options(request)
         table = self.table
@@ -122,6 +130,8 @@ class Dispatch:
             return answer(Call(request, entry, route, path), _remembered(route.operation, ctx, given))
 
     def _run(self, request: Request) -> Response:
+        if self._tus.takes(request):
+            return self._tus.answer(request)
         if request.method == "OPTIONS":
             return self._options(request)
         table = self.table

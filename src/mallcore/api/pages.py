@@ -10,6 +10,7 @@ from typing import Any
 from mallcore.api.answers import page, tag_of
 from mallcore.api.http import Mall, Request, Response
 from mallcore.api.openapi import openapi
+from mallcore.api.rules.tus import PATH as TUS
 from mallcore.api.table import Page, Table
 from mallcore.kernel.context import Principal
 from mallcore.kernel.work import MemoryOnly
@@ -21,7 +22,7 @@ _MOST_BASES = 16  # a mall is mounted at few places; a proxy's header must not f
 def index(request: Request, mall: Mall, table: Table, waiting: bool) -> Response:
     """What this is, and where to go from here."""
     base = request.base
-    links = {"openapi": f"{base}/openapi.json", "health": f"{base}/health"}
+    links = {"openapi": f"{base}/openapi.json", "health": f"{base}/health", "uploads": f"{base}{TUS}"}
     content = _json({"name": "mallcore", "version": version("mallcore"), "links": links})
     return page(request, content, etag=tag_of(content))
 

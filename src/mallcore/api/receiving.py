@@ -35,7 +35,7 @@ class Receiver:
         """
         content_type = request.headers.get("content-type")
         refuse_other_types(content_type, self._taken(route))
-        body = self._opened(request)
+        body = self.opened(request)
         if not is_form(content_type):
             yield arguments(route, path, request, {cast(str, route.rest.raw): body})
             return
@@ -49,7 +49,8 @@ class Receiver:
     def _taken(self, route: Route) -> tuple[str, ...]:
         return tuple(one for one in route.rest.accepts if one != FORM or self._forms is not None)
 
-    def _opened(self, request: Request) -> BinaryIO:
+    def opened(self, request: Request) -> BinaryIO:
+        """The body, to be read while it comes; 413 when more is announced than may come."""
         source = io.BytesIO(request.body) if request.stream is None else request.stream
         length = length_of(request.headers.get("content-length", ""))
         refuse_larger(length or 0, self._limit)
