@@ -31,6 +31,7 @@ SlotName = Annotated[str, Field(max_length=40, description="The slot whose polic
 FileName = Annotated[str, Field(min_length=1, max_length=255)]
 MediaType = Annotated[str | None, Field(max_length=100, description="What the sender says it is; never trusted.")]
 Sha256 = Annotated[str | None, Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 in hex; another one is refused.")]
+Number = Annotated[int, Field(ge=1, le=999_999_999, description="A version's number.")]
 Meta = Annotated[dict[str, Any] | None, Field(description="The sender's own facts, as JSON; kept with the version.")]
 IdempotencyKey = Annotated[str | None, Field(min_length=1, max_length=200)]
 At = Annotated[

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field
 from sqlalchemy import delete, insert, select, update
 
-from mallcore.attachments.model.shapes import AttachmentRef, IdempotencyKey, Label, LabelMove, LabelName
+from mallcore.attachments.model.shapes import AttachmentRef, IdempotencyKey, Label, LabelMove, LabelName, Number
 from mallcore.attachments.model.tables import label as labels
 from mallcore.attachments.model.tables import label_move, version
 from mallcore.attachments.operations.happened import LabelSet
@@ -18,7 +18,9 @@ from mallcore.kernel.context import Context
 from mallcore.kernel.operations import Rest, operation
 from mallcore.kernel.paging import Cursor, Limit, Page, decode, page
 
-Expect = Annotated[int | None, Field(ge=0, description="The version at which the label must stand now; 0: at none.")]
+Expect = Annotated[
+    int | None, Field(ge=0, le=999_999_999, description="The version at which the label must stand now; 0: at none.")
+]
 
 
 @operation(permission="attachments.write", kind="command", subject=of_attachment,
@@ -29,7 +31,7 @@ def set_label(
     *,
     attachment: AttachmentRef,
     label: LabelName,
-    to: Annotated[int, Field(ge=1)],
+    to: Number,
     expect: Expect = None,
     idempotency_key: IdempotencyKey = None,
 ) -> Label:

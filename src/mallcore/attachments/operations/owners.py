@@ -72,7 +72,7 @@ def owned_by(ctx: Context, reference: str, unit: str | None, reach: Reach) -> Co
     try:
         found = owner_of(ctx, reference, unit)
     except NotFound as error:
-        if reach.everywhere or (isinstance(error, UnknownUnit) and unit is None):
+        if reach.everywhere or (isinstance(error, UnknownUnit) and error.details["unit"] is None):
             raise
         return false()
     columns = attachment.c

@@ -60,7 +60,8 @@ _CLOSED = (UnknownUpload, UploadClosed)
 
 
 @operation(permission="attachments.write", subject=of_owner,
-           errors=(InvalidInput, LimitExceeded, StageFirst, UnknownSlot), rest=Rest("POST", "/uploads", 201))  # fmt: skip
+           errors=(InvalidInput, LimitExceeded, StageFirst, UnknownSlot),
+           rest=Rest("POST", "/uploads", 201))  # fmt: skip
 def begin_upload(
     ctx: Context,
     *,
