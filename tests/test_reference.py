@@ -30,13 +30,16 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 REFERENCE = REPOSITORY / "docs" / "reference"
 WIRING = {
     "TOPIC",
+    "Addresses",
     "Beginning",
+    "Epochs",
     "Moments",
     "Owners",
     "Pins",
     "Places",
     "Slots",
     "Trees",
+    "forget_old_links",
     "heard",
     "look",
 }  # in __all__ for mallcore.mall alone

@@ -389,6 +389,21 @@ def test_one_content_has_no_second_address(edged: World) -> None:
         edged.file(f"/files/{made.attachment}/1/{'ab' * 32}/a.png")
 
 
+def test_a_derivative_goes_out_as_its_source_does(edged: World) -> None:
+    """What a recipe made of a version has an address of its own, beside its source's, and links of its own."""
+    made = edged.put(picture(), slot="image")
+    with edged.mall.begin(ME) as ctx:
+        small = attachments.derivative(ctx, version=made.ref, recipe="small")
+        url = attachments.public_url(ctx, version=made.ref, derivative=small.derivative).url
+    assert url == f"https://one.test/files/{made.attachment}/1/{small.derivative}/a.png"
+    found = edged.file(url.removeprefix("https://one.test"))
+    assert (found.headers["Content-Type"], found.headers["ETag"]) == (small.content_type, f'"{small.digest}"')
+    assert len(body(found)) == small.size
+    linked = edged.deliver_link(made.ref, derivative=small.derivative, once=True)
+    assert sha256(body(linked)).hexdigest() == small.digest
+    assert edged.last().after["recipe"] == small.derivative
+
+
 def test_a_public_url_is_for_public_slots(edged: World) -> None:
     """Private content has no public URL, and the error says what to do."""
     with pytest.raises(InvalidInput, match="make a link"), edged.mall.begin(ME) as ctx:

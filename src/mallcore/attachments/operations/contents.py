@@ -7,7 +7,7 @@ from typing import NamedTuple
 from sqlalchemy import select
 
 from mallcore.attachments.model.shapes import Version
-from mallcore.attachments.model.tables import derivative, verdict
+from mallcore.attachments.model.tables import blob, derivative, verdict
 from mallcore.attachments.operations.policies import Slots
 from mallcore.attachments.rules.serving import Disposition, served_disposition
 from mallcore.attachments.rules.slots import Slot, quarantine
@@ -30,8 +30,9 @@ def content_of(ctx: Context, version: Version, recipe: str | None = None) -> Con
     if not recipe:
         return Content(version, "", version.digest, version.size, version.detected_type)
     mine = (derivative.c.unit_id == version.unit_id, derivative.c.source_digest == version.digest)
-    query = select(derivative).where(*mine, derivative.c.recipe_digest == recipe, derivative.c.state == "ready")
-    row = ctx.execute(query).one_or_none()
+    kept = (blob.c.unit_id == derivative.c.unit_id) & (blob.c.digest == derivative.c.digest) & (blob.c.state == "ready")
+    query = select(derivative).join(blob, kept).where(*mine, derivative.c.recipe_digest == recipe)
+    row = ctx.execute(query.where(derivative.c.state == "ready")).one_or_none()
     if row is None:
         raise InvalidInput(field="derivative", reason="it has not been made: make it first")
     return Content(version, recipe, row.digest, row.size, row.content_type)

@@ -113,19 +113,12 @@ def link(
     refuse_unservable(ctx, found)
     content = content_of(ctx, found, derivative)
     key = ctx.port(Keyring).current(KEYS)
-    start = int(ctx.now().timestamp())
     bound_to, epoch = _bound(ctx, link_key(key), to)
-    claims = Claims(
-        method="get",
+    claims = _claims(ctx, content, seconds)._replace(
         purpose=purpose,
-        version=found.ref,
-        jti=secrets.token_hex(16),
-        not_before=start,
-        expires=start + seconds,
         bound_to=bound_to,
         epoch=epoch,
         disposition=shown_as(ctx, content, disposition),
-        recipe=content.recipe,
         once=once,
         file_name=shown_name(file_name or found.file_name),
     )
@@ -199,6 +192,20 @@ def _derived(key: Key) -> bytes:
 def forget_old_links(ctx: Context) -> int:
     """Drop what is known of links that have expired anyway; returns how many. Part of housekeeping."""
     return ctx.execute(delete(link_use).where(link_use.c.expires_at < ctx.now())).rowcount
+
+
+def _claims(ctx: Context, content: Content, seconds: int) -> Claims:
+    """That anyone may get the content, from now on and for so long."""
+    start = int(ctx.now().timestamp())
+    return Claims(
+        method="get",
+        purpose="content",
+        version=content.version.ref,
+        jti=secrets.token_hex(16),
+        not_before=start,
+        expires=start + seconds,
+        recipe=content.recipe,
+    )
 
 
 def _bound(ctx: Context, key: bytes, to: str) -> tuple[str, int]:
