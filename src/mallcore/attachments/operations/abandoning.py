@@ -39,16 +39,16 @@ def lapsed(ctx: Context) -> ColumnElement[bool]:
     return upload.c.state.in_(OPEN) & (upload.c.lease_until <= ctx.now())
 
 
-def expire_uploads(ctx: Context, condition: ColumnElement[bool] | None = None) -> int:
+def expire_uploads(ctx: Context, condition: ColumnElement[bool] | None = None) -> list[Any]:
     """Give up uploads whose lease has ended (or others); whoever is just attaching one is not disturbed."""
-    total = 0
+    rows = list[Any]()
     while found := _expired(ctx, lapsed(ctx) if condition is None else condition & upload.c.state.in_(OPEN)):
-        total += found
-        told("giving up uploads", total, None)
-    return total
+        rows += found
+        told("giving up uploads", len(rows), None)
+    return rows
 
 
-def _expired(ctx: Context, condition: ColumnElement[bool]) -> int:
+def _expired(ctx: Context, condition: ColumnElement[bool]) -> Sequence[Any]:
     with ctx.apart() as own:
         query = select(upload).where(condition).limit(_AT_ONCE).with_for_update(skip_locked=True)
         rows = own.execute(query).all()
@@ -59,7 +59,7 @@ def _expired(ctx: Context, condition: ColumnElement[bool]) -> int:
         for row in rows:
             about = {"owner": f"{row.owner_kind}:{row.owner_id}", "digest": row.digest, "store": row.store}
             own.record(UploadExpired(subject=row.id, unit_id=row.unit_id, channel_id=row.channel_id, details=about))
-        return len(rows)
+        return rows
 
 
 def swept_uploads(ctx: Context) -> SweptUploads:

@@ -65,7 +65,7 @@ def collect(
 
 def collected(ctx: Context, grace_seconds: float, limit: int, only: Iterable[Blob] | None = None) -> Collected:
     """One run; with ``only``, of nothing but these contents (and of what is left over from earlier runs)."""
-    uploads, marked = expire_uploads(ctx), list[Any]()
+    uploads, marked = len(expire_uploads(ctx)), list[Any]()
     for part in [None] if only is None else _parts(only):
         marked += _marked(ctx, grace_seconds, limit - len(marked), part)
     swept, keys = sweep(ctx), swept_uploads(ctx)

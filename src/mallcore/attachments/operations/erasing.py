@@ -42,12 +42,14 @@ def erase(ctx: Context, *, principal: PrincipalRef) -> Erasure:
     uploads = expire_uploads(ctx, or_(belongs, upload.c.created_by == principal) & (upload.c.kind != "copy"))
     with ctx.apart() as own:
         gone, labels, kept = _dropped(own, _theirs(own, kind, id))
-        about = {"versions": len(gone), "uploads": uploads, "kept": [one.version for one in kept]}
+        count = len(gone)
+        about = {"versions": count, "uploads": len(uploads), "kept": [one.version for one in kept]}
         own.record(UploadsErased(subject=principal, details=about))
+    gone += [(row.unit_id, row.digest) for row in uploads if row.digest is not None]
     return Erasure(
         principal=principal,
-        versions=len(gone),
-        uploads=uploads,
+        versions=count,
+        uploads=len(uploads),
         labels=labels,
         kept=kept,
         collected=collected(ctx, 0, _EVERYTHING, gone),
