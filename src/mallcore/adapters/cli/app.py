@@ -64,8 +64,8 @@ def app() -> typer.Typer:
     command(groups["structure"], "watch")(looking.watch)
     command(groups["structure draft"], "tree")(looking.draft_tree)
     command(groups["structure schedule"], "run")(run_due)
-    command(groups["attachments"], "put")(contents.put)
-    command(groups["attachments"], "get")(contents.get)
+    for name in ("put", "get", "collect"):
+        command(groups["attachments"], name)(getattr(contents, name))
     for name in ("verify", "prove", "export", "ingest"):
         command(groups["audit"], name)(getattr(audits, name))
     for face in FACES:

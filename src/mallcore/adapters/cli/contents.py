@@ -148,3 +148,31 @@ def linked(out: Output, link: attachments.Link) -> None:
 def done(out: Output, _: None) -> None:
     """What leaves nothing to be shown."""
     out.say("Done.")
+
+
+def collect(
+    cli: Cli,
+    yes: Annotated[bool, typer.Option("--yes", metavar="", help="Do it; without this it is only counted.")] = False,
+    grace_seconds: Annotated[
+        float | None,
+        typer.Option(metavar="N", help="Leave alone what was touched within so many seconds. [default: a day]"),
+    ] = None,
+    limit: Annotated[int, typer.Option(metavar="N", help="How many contents at most.")] = 100_000,
+) -> None:
+    """Delete content that nothing refers to, and what abandoned uploads left; a dry run unless `--yes` is given."""
+    grace = {} if grace_seconds is None else {"grace_seconds": grace_seconds}
+    with bars(cli.out):
+        found = cli.call(attachments.collect, dry_run=not yes, limit=limit, **grace)
+    cli.out.result(found, collected)
+
+
+def collected(out: Output, found: attachments.Collected) -> None:
+    """What was collected, or would be."""
+    did = "Would collect" if found.dry_run else "Collected"
+    out.say(
+        f"{did} {found.blobs:,} contents of {found.size:,} bytes: {found.objects:,} objects; {found.uploads:,} uploads."
+    )
+    for one in found.undone:
+        out.note(f"{one.store}: {one.key}: {one.reason}")
+    if found.dry_run:
+        out.note("--yes does it")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,7 @@ from mallcore import Context, structure
 from mallcore.adapters.cli.files import json_list
 from mallcore.adapters.cli.forms import Show, drafted
 from mallcore.adapters.cli.parameters import flag, kind_of, option, typed
+from mallcore.adapters.cli.progress import bars
 from mallcore.adapters.cli.session import Cli
 from mallcore.adapters.cli.shared import add
 from mallcore.errors import InvalidInput
@@ -38,6 +40,8 @@ class Face:
     prepare: Callable[[Context, dict[str, Any]], None] | None = None
     edit: str = ""
     """The kind of edit that a draft keeps instead, when one is named with --draft."""
+    long: bool = False
+    """Whether it may take so long that somebody wants to see how far it is."""
 
     @property
     def operation(self) -> Operation:
@@ -95,7 +99,8 @@ def _run(cli: Cli, face: Face, given: dict[str, Any]) -> None:
     if face.prepare is not None:
         with cli.begin() as ctx:
             face.prepare(ctx, arguments)
-    found = _all(cli, face, arguments) if all_pages else cli.call(face.call, **arguments)
+    with bars(cli.out) if face.long else nullcontext():
+        found = _all(cli, face, arguments) if all_pages else cli.call(face.call, **arguments)
     assert face.show is not None
     cli.out.result(found, face.show)
 

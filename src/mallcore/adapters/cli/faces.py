@@ -119,6 +119,21 @@ ATTACHMENTS = (
          prepare=attachment_of_reference,
          help="List what was done with an attachment, or refused: uploads, reads, links, labels, holds, newest first."),
 )  # fmt: skip
+STORES = (
+    Face("attachments stores", attachments.list_stores,
+         show=table("name", "role", "copies", "size", "pending", "lost", "url")),
+    Face("attachments scrub", attachments.scrub, show=forms.card, long=True),
+    Face("attachments mirror", attachments.mirror, "store", forms.card, long=True),
+    Face("attachments migrate", attachments.migrate, "to", forms.card, long=True),
+    Face("attachments retain", attachments.set_retention, "version", forms.card),
+    Face("attachments drop", attachments.drop_version, "version", forms.card),
+    Face("attachments hold", attachments.place_hold, "attachment", forms.card),
+    Face("attachments release", attachments.release_hold, "hold", forms.card),
+    Face("attachments holds", attachments.list_holds, show=table("id", "attachment", "n", "reason", "placed_by")),
+    Face("attachments erase", attachments.erase, "principal", forms.card, long=True),
+    Face("attachments quarantine", attachments.list_quarantined, show=table(*attachments.Waiting.model_fields)),
+    Face("attachments verdict", attachments.record_verdict, "check result", forms.card),
+)  # fmt: skip
 KEYS = (
     Face("keys list", access.list_keys, show=table("purpose", "number", "state", "created_at", "retires_at")),
     Face("keys rotate", access.rotate_key, "purpose", forms.card),
@@ -135,4 +150,17 @@ AUDIT = (
     Face("audit keys", audit.verification_keys, show=table("number", "state", "created_at", "key")),
     Face("audit erase-subject", audit.erase_subject, "principal", forms.card),
 )  # fmt: skip
-FACES = (*UNITS, *CHANNELS, *NODES, *HISTORY, *DRAFTS, *SCHEDULES, *SNAPSHOTS, *ATTACHMENTS, *ACCESS, *KEYS, *AUDIT)
+FACES = (
+    *UNITS,
+    *CHANNELS,
+    *NODES,
+    *HISTORY,
+    *DRAFTS,
+    *SCHEDULES,
+    *SNAPSHOTS,
+    *ATTACHMENTS,
+    *STORES,
+    *ACCESS,
+    *KEYS,
+    *AUDIT,
+)

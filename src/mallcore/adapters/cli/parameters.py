@@ -57,6 +57,7 @@ UNSAID: Mapping[str, str] = {
     "purpose": "What the keys are for.",
     "removed": "List those that were removed instead.",
     "request_id": "The request it was part of.",
+    "result": "What the check found.",
     "role": "The role's name.",
     "scope": "How far the grant reaches. [default: told by what it names]",
     "seconds": "For how many seconds it is good.",
