@@ -105,7 +105,7 @@ class Mall:
         )
         self.follower.subscribe(access.TOPIC, lambda _: grants.forget(), lambda: self._follow(access.look))
         self.follower.subscribe(audit.TOPIC, lambda _: subjects.forget(), lambda: self._follow(audit.look))
-        self.follower.subscribe(KEYS, lambda _: self.keys.forget(), self.keys.forget)
+        self.follower.subscribe(KEYS, lambda _: self.keys.forget(), self.keys.look)
         return Services(source, given.policy or grants, self.plugins.hook, ports, clock)
 
     def _follow(self, step: Callable[..., None], *arguments: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -38,6 +38,8 @@ key = Table(
     Column("retires_at", UtcTime),
     Column("revoked_at", UtcTime),
 )
+
+_SEEN = select(key.c.purpose, key.c.number, key.c.retires_at, key.c.revoked_at).order_by(key.c.purpose, key.c.number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,7 @@ class Keyring:
         self._sealer = sealer
         self._clock = clock
         self._keys: dict[str, dict[int, Key]] = {}
+        self._seen: Sequence[Any] = ()
         self.generation = 0
 
     def current(self, purpose: str) -> Key:
@@ -102,6 +105,14 @@ class Keyring:
         """Read keys anew from here on."""
         self.generation += 1
         self._keys = {}
+
+    def look(self) -> None:
+        """Forget what is known if a key has come, was retired or revoked: for whoever only hears that something did."""
+        with self._connect() as connection:
+            seen = connection.execute(_SEEN).all()
+        if seen != self._seen:
+            self._seen = seen
+            self.forget()
 
     def _of(self, purpose: str) -> dict[int, Key]:
         known = self._keys.get(purpose) if self._told() else None

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mallcore import Mall, Principal
+from mallcore import Mall, Principal, attachments
 from mallcore.adapters.asgi import MallASGI
 from mallcore.adapters.cli.output import Output
 from mallcore.adapters.cli.session import Cli
@@ -153,6 +153,8 @@ def run(mall: Mall, door: Door) -> None:
         import uvicorn
     except ModuleNotFoundError:
         raise MissingExtra(what="Serving", extra="cli") from None
+    addresses = mall.services.ports[attachments.Addresses]
+    addresses.url = addresses.url or door.url  # so that links lead here, unless the mall says where they lead
     api = MallASGI(mall, admits(door.token))
 
     class Server(uvicorn.Server):
