@@ -17,6 +17,7 @@ from sqlalchemy import event
 
 from mallcore import Mall, MallError, Principal, hookimpl, structure
 from mallcore.kernel import progress
+from tests.proofs.storing import forking, storing
 
 ME = Principal.system("worker")
 
@@ -178,5 +179,9 @@ def _together(tasks: list[Callable[[], None]]) -> None:
 
 
 DEEDS: dict[str, Callable[..., Any]] = {
-    deed.__name__: deed for deed in (changing, keeping_log, running_due, calling, writing, creating, opening, streaming)
+    deed.__name__: deed
+    for deed in (
+        *(changing, keeping_log, running_due, calling, writing, creating, opening, streaming),
+        *(storing, forking),
+    )
 }
