@@ -58,8 +58,8 @@ class Opened(_Shape):
 class Delivered:
     """An answer, ready to be sent: status, headers and, when the mall itself sends the content, its bytes.
 
-    ``body`` gives exactly the bytes of the answer; whoever sends it closes it. ``headers`` of a redirect hold a URL
-    that is a secret for as long as it is good.
+    ``body`` gives exactly the bytes of the answer; whoever has sent it, or does not, closes it. ``headers`` of a
+    redirect hold a URL that is a secret for as long as it is good.
     """
 
     mode: Literal["proxy", "redirect", "edge"]
@@ -72,3 +72,8 @@ class Delivered:
     def location(self) -> str | None:
         """Where the content is to be fetched, when it is not sent."""
         return self.headers.get("Location")
+
+    def close(self) -> None:
+        """Close the body, if there is one. Harmless when done before."""
+        if self.body is not None:
+            self.body.close()
