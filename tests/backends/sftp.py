@@ -35,8 +35,12 @@ class SftpServer:
         import asyncssh
 
         user, password = self._user, self._password
+        guests: list[asyncssh.SSHServerConnection] = []
 
         class Door(asyncssh.SSHServer):
+            def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+                guests.append(conn)
+
             def password_auth_supported(self) -> bool:
                 return True
 
@@ -54,4 +58,7 @@ class SftpServer:
         self._ready.set()
         await self._end.wait()
         listener.close()
+        for guest in guests:
+            guest.abort()
+            await guest.wait_closed()
         await listener.wait_closed()

@@ -41,9 +41,25 @@ class AzureStore(FsspecStore):
 
     def _filesystem(self) -> Any:
         from adlfs import AzureBlobFileSystem
+        from azure.storage.blob.aio import BlobServiceClient, ExponentialRetry
 
-        known = {name: one for name, one in self._account.items() if name != "endpoint"}
-        return AzureBlobFileSystem(**known, use_listings_cache=False, skip_instance_cache=True)
+        account = self._account
+        # Azure's own patience is a minute and more; who puts an object waits for us.
+        patience = {"connection_timeout": min(5.0, account["timeout"]), "read_timeout": account["timeout"]}
+        retry = ExponentialRetry(initial_backoff=0, increment_base=2, retry_total=2, random_jitter_range=1)
+
+        class FileSystem(AzureBlobFileSystem):  # type: ignore[misc]
+            """adlfs, with our patience."""
+
+            def do_connect(self) -> None:
+                credential = account.get("credential", self.credential)
+                self.service_client = BlobServiceClient(
+                    account["endpoint"], credential=credential, retry_policy=retry, **patience
+                )
+
+        known = {name: account[name] for name in ("account_name", "account_key") if name in account}
+        anon = {"anon": True} if "credential" in account else {}
+        return FileSystem(**known, **anon, use_listings_cache=False, skip_instance_cache=True)
 
     def sign_get(
         self,
@@ -93,24 +109,22 @@ class AzureStore(FsspecStore):
 
 
 def account_of(given: Mapping[str, str]) -> dict[str, Any]:
-    """What adlfs is called with, and the endpoint; from the URL, else from the environment."""
-    text = given.get("connection_string") or os.environ.get("AZURE_STORAGE_CONNECTION_STRING")
-    if text:
-        parts = {part.partition("=")[0]: part.partition("=")[2] for part in text.split(";") if part}
-        name = parts.get("AccountName", "")
-        suffix = parts.get("EndpointSuffix", "core.windows.net")
-        found: dict[str, Any] = {"connection_string": text, "account_name": name}
-        found["endpoint"] = parts.get("BlobEndpoint", f"https://{name}.blob.{suffix}").rstrip("/")
-        if "AccountKey" in parts:
-            found["account_key"] = parts["AccountKey"]
-    else:
-        name = given.get("account") or os.environ.get("AZURE_STORAGE_ACCOUNT_NAME", "")
-        found = {"account_name": name, "endpoint": f"https://{name}.blob.core.windows.net"}
-        if os.environ.get("AZURE_STORAGE_ACCOUNT_KEY"):
-            found["account_key"] = os.environ["AZURE_STORAGE_ACCOUNT_KEY"]
-    if not name:
+    """Name, endpoint and credential of the account, from the URL, else from the environment."""
+    text = given.get("connection_string") or os.environ.get("AZURE_STORAGE_CONNECTION_STRING") or ""
+    parts = dict(part.partition("=")[::2] for part in text.split(";") if part)
+    name = parts.get("AccountName") or given.get("account") or os.environ.get("AZURE_STORAGE_ACCOUNT_NAME", "")
+    endpoint = parts.get("BlobEndpoint") or f"https://{name}.blob.{parts.get('EndpointSuffix', 'core.windows.net')}"
+    key = parts.get("AccountKey") or ("" if text else os.environ.get("AZURE_STORAGE_ACCOUNT_KEY", ""))
+    signature = parts.get("SharedAccessSignature") or ("" if text else os.environ.get("AZURE_STORAGE_SAS_TOKEN", ""))
+    if not name and not parts.get("BlobEndpoint"):
         raise InvalidSettings(setting="objects", reason="it names no account: ?account=… or a connection string")
-    return found | {"connection_timeout": 5, "read_timeout": int(float(given.get("timeout", 30)))}
+    found: dict[str, Any] = {"account_name": name, "endpoint": endpoint.rstrip("/")}
+    found["timeout"] = float(given.get("timeout", 30))
+    if key:
+        found |= {"account_key": key, "credential": {"account_name": name, "account_key": key}}
+    elif signature:
+        found["credential"] = signature
+    return found
 
 
 @hookimpl

@@ -11,8 +11,10 @@ import errno
 import io
 import json
 import os
+import random
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
@@ -123,12 +125,7 @@ class FsspecStore:
     def _publish(self, path: str, whole: Checked) -> None:
         """Write, and on failure leave nothing: but never remove what another writer has put there."""
         try:
-            if self._creating is None:
-                self.fs.makedirs(path.rpartition("/")[0], exist_ok=True)
-            if whole.size <= _SMALL:
-                self.fs.pipe_file(path, whole.file.read(), **(self._creating or {}))
-            else:
-                self._put(path, whole)
+            self._write(path, whole)
         except Exception as error:
             # Where writing is exclusive it is whole, too: what lies there may be another's.
             if self._creating is None and not isinstance(_told(error, path, self._url), ObjectExists):
@@ -136,11 +133,18 @@ class FsspecStore:
                     self._remove_part(path, whole.size)
             raise
 
-    def _put(self, path: str, whole: Checked) -> None:
-        with tempfile.NamedTemporaryFile() as file:
-            shutil.copyfileobj(whole.file, file, PIECE)
-            file.flush()
-            self.fs.put_file(file.name, path, **(self._creating or {}))
+    def _write(self, path: str, whole: Checked) -> None:
+        if self._creating is None:
+            self.fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+        more = self._creating or {}
+        if whole.size <= _SMALL:
+            content = whole.file.read()
+            _again(lambda: self.fs.pipe_file(path, content, **more))
+        else:
+            with tempfile.NamedTemporaryFile() as file:
+                shutil.copyfileobj(whole.file, file, PIECE)
+                file.flush()
+                _again(lambda: self.fs.put_file(file.name, path, **more))
 
     def _remove_part(self, path: str, size: int) -> None:
         if self.fs.info(path)["size"] != size:
@@ -245,6 +249,19 @@ class FsspecStore:
             if told is None or told is error:
                 raise
             raise told from None
+
+
+def _again(call: Callable[[], object], tries: int = 4) -> None:
+    """Write; and again when S3 says 409, for then two wrote at once and neither may have won."""
+    for attempt in range(1, tries + 1):
+        try:
+            call()
+        except Exception as error:
+            if _status(error) != 409 or attempt == tries:
+                raise
+            time.sleep(0.1 * 2**attempt * (0.5 + random.random()))
+        else:
+            return
 
 
 def _makes(fs: Any) -> bool:

@@ -85,7 +85,8 @@ def transport(place: Place) -> FsspecStore:
     def connect() -> Any:
         import s3fs
 
-        config = {"signature_version": "s3v4", "connect_timeout": 5, "read_timeout": place.timeout}
+        config: dict[str, Any] = {"signature_version": "s3v4", "retries": {"total_max_attempts": 2, "mode": "standard"}}
+        config |= {"connect_timeout": min(5.0, place.timeout), "read_timeout": place.timeout}
         more: dict[str, Any] = {"profile": place.profile} if place.profile else {}
         if place.addressing == "path":
             config["s3"] = {"addressing_style": "path"}
