@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, cast
+from collections.abc import Callable
+from typing import Any, BinaryIO, NoReturn, cast
 
+from mallcore.adapters.trailing import Trailing
 from mallcore.api import Form, Refused
 from mallcore.errors import InvalidInput, LimitExceeded, MissingExtra
-
-if TYPE_CHECKING:
-    from python_multipart.multipart import MultipartParser
 
 __all__ = ["read_form"]
 
@@ -25,8 +23,11 @@ logging.getLogger("python_multipart").addHandler(
 )  # what callers send wrong is no news of a host's
 
 
-def read_form(content_type: str, body: BinaryIO) -> Form:
-    """The fields and the one file of a form. The file lies in a temporary file: fields may come behind it."""
+def read_form(content_type: str, body: BinaryIO, last: bool = False) -> Form:
+    """The fields and the one file of a form. The file lies in a temporary file: fields may come behind it.
+
+    If the file has to be the ``last``, it is a stream instead, and read while it comes.
+    """
     try:
         from python_multipart import exceptions, multipart
     except ImportError as error:
@@ -35,33 +36,33 @@ def read_form(content_type: str, body: BinaryIO) -> Form:
     boundary = options.get(b"boundary", b"")
     if not 0 < len(boundary) <= 70:
         raise _wrong("its Content-Type names no boundary")
-    reading = _Reading(multipart.parse_options_header)
-    try:
-        parser = multipart.MultipartParser(boundary, cast(Any, reading.callbacks))
-        _feed(parser, body)
-        if not reading.over:
+
+    def feed() -> None:
+        piece = body.read(_PIECE)
+        if not piece:
             raise _wrong("it ends in the middle")
+        try:
+            parser.write(piece)
+        except exceptions.FormParserError:
+            raise _wrong("it is no multipart/form-data") from None
+
+    reading = _Reading(multipart.parse_options_header, feed if last else None)
+    parser = multipart.MultipartParser(boundary, cast(Any, reading.callbacks))
+    try:
+        while not (reading.over or reading.following):
+            feed()
         return reading.form()
-    except exceptions.FormParserError:
-        reading.drop()
-        raise _wrong("it is no multipart/form-data") from None
     except BaseException:
         reading.drop()
         raise
 
 
-def _feed(parser: MultipartParser, body: BinaryIO) -> None:
-    while piece := body.read(_PIECE):
-        parser.write(piece)
-    with suppress(AttributeError):
-        parser.finalize()
-
-
 class _Reading:
     """What was read of a form so far; the parser calls it back, part by part."""
 
-    def __init__(self, parsed: Any) -> None:
+    def __init__(self, parsed: Any, feed: Callable[[], None] | None) -> None:
         self.over = False
+        self._feed = feed
         self._parsed = parsed
         self._fields: list[tuple[str, str]] = []
         self._file: BinaryIO | None = None
@@ -92,6 +93,8 @@ class _Reading:
     def _part(self) -> None:
         self._begin()
         self._parts += 1
+        if self.following:
+            raise _wrong("its file must be the last field")
         if self._parts > MOST_PARTS:
             _too_large("the number of parts", self._parts, MOST_PARTS)
 
@@ -120,7 +123,7 @@ class _Reading:
             return
         if self._file is not None:
             raise _wrong("it has more than one file")
-        self._file = cast(BinaryIO, tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY))  # noqa: SIM115
+        self._file = self._kept()
         said = self._headers.get("content-type")
         self._about = {
             "field": _text(options[b"name"]),
@@ -128,10 +131,21 @@ class _Reading:
             "content_type": None if said is None else _text(said),
         }
 
+    def _kept(self) -> BinaryIO:
+        if self._feed is not None:
+            return cast(BinaryIO, Trailing(self._feed, lambda: self.over))
+        return cast(BinaryIO, tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY))
+
+    @property
+    def following(self) -> bool:
+        """Whether all is known but the file, which follows."""
+        return isinstance(self._file, Trailing)
+
     def _data(self, data: bytes, start: int, end: int) -> None:
         if self._field is None:
             assert self._file is not None
-            self._file.write(memoryview(data)[start:end])
+            keep = self._file.take if isinstance(self._file, Trailing) else self._file.write
+            keep(memoryview(data)[start:end])
             return
         self._held += data[start:end]
         if len(self._held) > LONGEST_FIELD:
@@ -148,7 +162,8 @@ class _Reading:
         """The whole."""
         if self._file is None:
             raise _wrong("it has no file")
-        self._file.seek(0)
+        if not self.following:
+            self._file.seek(0)
         return Form(self._fields, self._file, **self._about)
 
     def drop(self) -> None:

@@ -59,6 +59,8 @@ def answer(call: Call, result: Any) -> Response:
     location = _location(call, result)
     if location is not None:
         headers.append(("location", location))
+    if call.route.rest.status == 204:
+        return Response(204, headers[1:])
     return Response(call.route.rest.status, headers, _body(call.route, result))
 
 

@@ -84,7 +84,7 @@ def is_form(content_type: str | None) -> bool:
 
 
 class Form(NamedTuple):
-    """What a form with a file brings. The file is there as a whole, and closed by whoever has the form."""
+    """What a form with a file brings. The file is closed by whoever has the form."""
 
     fields: list[tuple[str, str]]
     file: BinaryIO
@@ -93,5 +93,5 @@ class Form(NamedTuple):
     content_type: str | None
 
 
-Forms = Callable[[str, BinaryIO], Form]
-"""Reads the form in a body, by its ``Content-Type``."""
+Forms = Callable[[str, BinaryIO, bool], Form]
+"""Reads the form in a body, by its ``Content-Type``; the file may be told to be the last, to be read while it comes."""

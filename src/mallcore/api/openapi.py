@@ -67,9 +67,12 @@ def _given(schema: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]
 
 def _described(route: Route, schema: dict[str, Any], schemas: Any) -> Described:
     operation = route.operation
-    also = operation.rest is not None and route.rest.path == operation.rest.also
+    first = operation.rest is None or (route.rest.path, route.rest.method) == (
+        operation.rest.path,
+        operation.rest.method,
+    )
     return Described(
-        name=f"{operation.name}.also" if also else operation.name,
+        name=operation.name if first else f"{operation.name}.also",
         kind=operation.kind,
         method=route.rest.method,
         path=route.rest.path,

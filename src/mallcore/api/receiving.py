@@ -10,11 +10,14 @@ from typing import Any, BinaryIO, cast
 from mallcore.api.arguments import arguments
 from mallcore.api.bodies import Body, Form, Forms, is_form, length_of, refuse_larger, refuse_other_types
 from mallcore.api.http import Request
+from mallcore.api.rules.negotiation import media_type
 from mallcore.api.rules.openapi import FORM
 from mallcore.api.rules.problems import Refused
 from mallcore.api.rules.queries import gathered
 from mallcore.api.table import Route
 from mallcore.errors import InvalidInput
+
+_FILE = "file"
 
 
 class Receiver:
@@ -31,20 +34,23 @@ class Receiver:
         """The arguments of the operation, good within the block.
 
         A raw body is read by the operation, after its caller was let in. A form has to be read before that, so
-        ``let_in`` refuses whoever can't be let in whatever the form says.
+        ``let_in`` refuses whoever can't be let in whatever the form says; of a posted one the file is read later.
         """
         content_type = request.headers.get("content-type")
         refuse_other_types(content_type, self._taken(route))
         body = self.opened(request)
         if not is_form(content_type):
-            yield arguments(route, path, request, {cast(str, route.rest.raw): body})
+            brought = {cast(str, route.rest.raw): body, **_said(route, request.method, content_type)}
+            yield arguments(route, path, request, brought)
             return
-        let_in()
+        if not route.rest.posted:
+            let_in()
         assert self._forms is not None
         assert content_type is not None
-        form = self._forms(content_type, body)
+        form = self._forms(content_type, body, route.rest.posted)
         with form.file:
-            yield arguments(route, path, request, _brought(route, form))
+            brought = _brought(route, form) | _said(route, request.method, form.content_type)
+            yield arguments(route, path, request, brought)
 
     def _taken(self, route: Route) -> tuple[str, ...]:
         return tuple(one for one in route.rest.accepts if one != FORM or self._forms is not None)
@@ -59,12 +65,19 @@ class Receiver:
 
 def _brought(route: Route, form: Form) -> dict[str, Any]:
     """A form's fields and file under the operation's names; what its file says of itself counts unless a field does."""
-    if form.field != route.rest.raw:
-        raise Refused(400, InvalidInput(field=form.field[:200], reason=f"the file's field is named {route.rest.raw!r}"))
+    raw = cast(str, route.rest.raw)
+    if form.field != _FILE:
+        raise Refused(400, InvalidInput(field=form.field[:200], reason=f"the file's field is named {_FILE!r}"))
     found = gathered(form.fields, route.lists, route.documents)
-    if route.rest.raw in found:
+    if {raw, _FILE} & set(found):
         raise Refused(400, InvalidInput(field=form.field, reason="it may be given only once"))
     for name, said in (("file_name", form.file_name), ("declared_type", form.content_type)):
         if name in route.fields and said:
             found.setdefault(name, said)
-    return {**found, form.field: form.file}
+    return {**found, raw: form.file}
+
+
+def _said(route: Route, method: str, content_type: str | None) -> dict[str, Any]:
+    """What the request says beside its parameters, for an operation that wants to know."""
+    said = {"method": method, "content_type": content_type and media_type(content_type)}
+    return {name: value for name, value in said.items() if name in route.fields}

@@ -9,6 +9,7 @@ from typing import Any
 
 from mallcore.api.http import Mall, Request, Response
 from mallcore.api.rules.negotiation import EVENTS, names
+from mallcore.api.rules.openapi import FORM
 from mallcore.api.rules.problems import Refused
 from mallcore.api.rules.routes import Routes, split
 from mallcore.errors import UnknownOperation
@@ -120,7 +121,8 @@ def routes_of(catalogue: Catalogue) -> Iterator[Route]:
 
 
 def _paths(rest: Rest) -> list[Rest]:
-    return [rest, replace(rest, path=rest.also)] if rest.also else [rest]
+    also = [replace(rest, path=rest.also)] if rest.also else []
+    return [rest, *also, *([replace(rest, method="POST", accepts=(FORM,))] if rest.posted else [])]
 
 
 def _location(rest: Rest, readable: list[list[str]]) -> tuple[str, ...] | None:

@@ -43,7 +43,9 @@ class Rest:
     body: with ``multipart/form-data`` among them, a form may bring the file and the parameters. ``asked`` names the
     parameter that is told what the request asks for beside parameters: an `Asked`. A ``verbatim`` path means something
     only as it is, not in any other (escaped) spelling, and what else its query holds is left to who reads the `Asked`.
-    ``also`` is a longer path for the same, with more of the parameters in it.
+    ``also`` is a longer path for the same, with more of the parameters in it. What is ``posted`` may be sent by a form,
+    too: its last field, ``file``, is the body. Of a streamed operation, the parameters ``method`` and ``content_type``
+    are told what the request says.
     """
 
     method: str
@@ -55,6 +57,7 @@ class Rest:
     asked: str | None = None
     verbatim: bool = False
     also: str = ""
+    posted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from mallcore.api.rules.problems import MEDIA_TYPE
 from mallcore.api.rules.routes import SEVERAL, split
 
 FORM = "multipart/form-data"
+TOLD = ("method", "content_type")  # by the request itself, to operations that read a body
 Schema = Mapping[str, Any]
 
 
@@ -192,12 +193,11 @@ def _content(one: Described) -> dict[str, Any]:
 
 def _form(one: Described) -> dict[str, Any]:
     """A form that brings the file and, instead of the query string, the other parameters."""
-    assert one.raw is not None
     fields = {name: schema for name, schema in one.others.items() if name != "idempotency_key"}
     # What the file's part says of itself need not be said again.
     needed = sorted((one.required & set(fields)) - {"file_name"})
-    properties = {one.raw: _BYTES, **fields}
-    return {"type": "object", "properties": properties, "required": [one.raw, *needed], "additionalProperties": False}
+    properties = {**fields, "file": _BYTES}  # the last, for some are read while they come
+    return {"type": "object", "properties": properties, "required": [*needed, "file"], "additionalProperties": False}
 
 
 def _in_path(name: str, schema: Schema) -> dict[str, Any]:

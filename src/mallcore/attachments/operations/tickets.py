@@ -116,7 +116,7 @@ def begin_direct(
 
 @operation(permission=None,
            errors=(ContentMismatch, LimitExceeded, LinkRefused, StageFirst, StoreUnavailable),
-           rest=Rest("PUT", "/uploads/{upload}/content", 204, raw="content", streamed=True))  # fmt: skip
+           rest=Rest("PUT", "/uploads/{upload}/content", 204, raw="content", streamed=True, posted=True))  # fmt: skip
 def receive_direct(
     ctx: Context,
     *,
