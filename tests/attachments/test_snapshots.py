@@ -133,7 +133,7 @@ def test_what_was_ever_shown_is_never_collected(house: Storehouse, banner: attac
     """A version in a revision or a snapshot can't be dropped, and its bytes outlive every collection."""
     call(house, structure.create_snapshot, name="spring", channels=["books"])
     house.put(NEW, owner="category:books/crime", slot="banner", attachment=banner.attachment)
-    call(house, structure.update_node, channel="books", node="crime", attributes={})
+    call(house, structure.update_node, channel="books", node="crime", attributes={"banner": None})
     call(house, structure.remove, channel="books", node="crime")
     with pytest.raises(InUse):
         house.do("drop_version", version=banner.ref)
