@@ -44,7 +44,8 @@ def answer(call: Call, result: Any) -> Response:
     """The result as a response: what a read shows is tagged, and not sent again to whoever has it."""
     if is_delivery(result):
         return _delivered(call.request, result)
-    content_type: str = getattr(result, "content_type", JSON)
+    # Of what is described as JSON, ``content_type`` is a member like others.
+    content_type: str = getattr(result, "content_type", JSON) if hasattr(result, "body") else JSON
     accept = call.request.headers.get("accept")
     if accept is not None and not accepts(accept, content_type.partition(";")[0]):
         raise Refused(406, InvalidInput(field="accept", reason=f"this answers {content_type}"))

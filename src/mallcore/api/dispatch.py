@@ -209,6 +209,11 @@ class Dispatch:
             return Response(200, headers)
         return Response(200, headers, stream=stream)
 
+    @staticmethod
+    def _logged(path: str) -> str:
+        """A path for the log; of a link not the token, for whoever reads that could use it."""
+        return "/links/…" if path.startswith("/links/") else path[:500]
+
     def _problem(
         self,
         request: Request,
@@ -218,7 +223,7 @@ class Dispatch:
         cause: BaseException | None = None,
     ) -> Response:
         if status == 500:
-            where = (request.request_id, request.method[:20], request.path[:500])
+            where = (request.request_id, request.method[:20], self._logged(request.path))
             log.error("request %s failed: %r %r", *where, exc_info=cause or error)
         more = {"www-authenticate": self.options.challenge} if status == 401 else {}
         return problem(request, error, status, {**more, **(headers or {})})

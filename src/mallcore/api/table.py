@@ -115,7 +115,8 @@ def _misspelt(entry: Entry, request: Request) -> bool:
 def routes_of(catalogue: Catalogue) -> Iterator[Route]:
     """The operations that have a REST face, by path and method."""
     faced = [(one, rest) for one in catalogue.values() if one.rest is not None for rest in _paths(one.rest)]
-    readable = [split(rest.path) for _, rest in faced if rest.method == "GET"]
+    # A path that counts only as it is holds a secret, or is for everybody: neither is where one reads what was made.
+    readable = [split(rest.path) for _, rest in faced if rest.method == "GET" and not rest.verbatim]
     for one, rest in sorted(faced, key=lambda pair: (pair[1].path, pair[1].method)):
         yield Route(one, rest, _location(rest, readable))
 

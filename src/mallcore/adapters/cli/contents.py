@@ -20,39 +20,47 @@ _PIECE = 1 << 18
 Text = str | None
 
 
+def _option(help: str, metavar: str, *decls: str) -> Any:
+    return typer.Option(*decls, metavar=metavar, help=help)
+
+
+Owner = Annotated[
+    Text, _option("What it belongs to, such as channel:books. [default: the attachment's]", "KIND:ID", "--owner")
+]
+SlotName = Annotated[
+    Text, _option("The slot whose policy counts. [default: the attachment's, or file]", "TEXT", "--slot")
+]
+Attachment = Annotated[
+    Text, _option("The attachment that gets a new version. [default: a new one]", "ID", "--attachment")
+]
+FileName = Annotated[Text, _option("The file's name. [default: that of FILE]", "TEXT", "--name")]
+Label = Annotated[Text, _option("The label that moves to the new version; '' moves none.", "TEXT", "--label")]
+Expect = Annotated[int | None, _option("Refuse unless the label stands at this version; 0: at none.", "N", "--expect")]
+Unit = Annotated[Text, _option("The unit's slug or id, if there are several.", "TEXT", "--unit")]
+MediaType = Annotated[Text, _option("The media type it is said to have; never trusted.", "TEXT", "--type")]
+Size = Annotated[int | None, _option("Refuse it unless it has so many bytes.", "N", "--size")]
+Sha256 = Annotated[Text, _option("Refuse it unless this is its SHA-256.", "HEX", "--sha256")]
+Meta = Annotated[Text, _option("Facts of your own, as a JSON object; kept with the version.", "JSON", "--meta")]
+Key = Annotated[
+    Text, _option("Repeating a command with its key answers, and changes nothing.", "TEXT", "--idempotency-key")
+]
+
+
 def put(
     cli: Cli,
     file: Annotated[str, typer.Argument(metavar="FILE", help="The file, or - for standard input.")],
-    owner: Annotated[
-        Text,
-        typer.Option(metavar="KIND:ID", help="What it belongs to, such as channel:books. [default: the attachment's]"),
-    ] = None,
-    slot: Annotated[
-        Text,
-        typer.Option(metavar="TEXT", help="The slot whose policy counts. [default: the attachment's, or file]"),
-    ] = None,
-    attachment: Annotated[
-        Text, typer.Option(metavar="ID", help="The attachment that gets a new version. [default: a new one]")
-    ] = None,
-    name: Annotated[Text, typer.Option(metavar="TEXT", help="The file's name. [default: that of FILE]")] = None,
-    label: Annotated[
-        Text, typer.Option(metavar="TEXT", help="The label that moves to the new version; '' moves none.")
-    ] = "live",
-    expect: Annotated[
-        int | None, typer.Option(metavar="N", help="Refuse unless the label stands at this version; 0: at none.")
-    ] = None,
-    unit: Annotated[Text, typer.Option(metavar="TEXT", help="The unit's slug or id, if there are several.")] = None,
-    declared_type: Annotated[
-        Text, typer.Option("--type", metavar="TEXT", help="The media type it is said to have; never trusted.")
-    ] = None,
-    size: Annotated[int | None, typer.Option(metavar="N", help="Refuse it unless it has so many bytes.")] = None,
-    sha256: Annotated[Text, typer.Option(metavar="HEX", help="Refuse it unless this is its SHA-256.")] = None,
-    meta: Annotated[
-        Text, typer.Option(metavar="JSON", help="Facts of your own, as a JSON object; kept with the version.")
-    ] = None,
-    idempotency_key: Annotated[
-        Text, typer.Option(metavar="TEXT", help="Repeating a command with its key answers, and changes nothing.")
-    ] = None,
+    owner: Owner = None,
+    slot: SlotName = None,
+    attachment: Attachment = None,
+    name: FileName = None,
+    label: Label = "live",
+    expect: Expect = None,
+    unit: Unit = None,
+    declared_type: MediaType = None,
+    size: Size = None,
+    sha256: Sha256 = None,
+    meta: Meta = None,
+    idempotency_key: Key = None,
 ) -> None:
     """Keep a file as a version, and print the reference that names it for ever, such as `att_…@1`."""
     given: dict[str, Any] = {
