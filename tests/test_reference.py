@@ -41,6 +41,7 @@ WIRING = {
     "Trees",
     "forget_old_links",
     "heard",
+    "keep_stores",
     "look",
 }  # in __all__ for mallcore.mall alone
 CODE = re.compile(r"`([^`]+)`")

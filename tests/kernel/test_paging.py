@@ -21,6 +21,8 @@ LISTS: dict[str, dict[str, Any]] = {
     "access.list_roles": {},
     "attachments.label_history": {"label": "live"},
     "attachments.list_attachments": {},
+    "attachments.list_holds": {},
+    "attachments.list_quarantined": {},
     "attachments.list_versions": {},
     "audit.list_checkpoints": {},
     "audit.list_records": {},
@@ -62,12 +64,15 @@ def _one_more(ctx: Any, number: int) -> None:
 
 
 def _hang(ctx: Any, number: int) -> None:
-    """One more attachment, and one more version of the first, to which its label moves."""
+    """One more attachment, held and in quarantine, and one more version of the first, to which its label moves."""
     first = attachments.list_attachments(ctx, limit=1).items
     file: Any = {"file_name": "a.txt", "owner": "channel:books"}
     again, new = (attachments.stage(ctx, file=b"%d %d" % (number, one), **file) for one in (0, 1))
     attachments.attach(ctx, staged=again.id, attachment=first[0].id if first else None)
-    attachments.attach(ctx, staged=new.id)
+    made = attachments.attach(ctx, staged=new.id)
+    held = attachments.list_attachments(ctx, limit=1).items[0].id
+    attachments.place_hold(ctx, attachment=held, reason="a lawsuit")
+    attachments.record_verdict(ctx, check="virus", result="bad", tool="test", version=made.ref)
 
 
 def listed(mall: Mall, name: str, **more: Any) -> Any:
