@@ -13,6 +13,7 @@ from hashlib import sha256
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
+import httpx
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -20,6 +21,7 @@ from PIL import Image
 from sqlalchemy import text, update
 
 from mallcore import Mall, Principal, access, attachments, audit, structure
+from mallcore.adapters.wsgi import MallWSGI
 from mallcore.attachments.model.tables import version as versions
 from mallcore.attachments.rules import circuits
 from mallcore.backends.azure_cdn import AzureSas
@@ -571,6 +573,37 @@ def test_no_url_is_shown(edged: World) -> None:
     found = edged.deliver(edged.put(picture()).ref)
     signature = str(found.location).partition("signature=")[2]
     assert signature not in repr(found) + repr(edged.last()) + repr(edged.mall.services.ports[attachments.Edges])
+
+
+def test_over_http_contents_and_links_are_what_they_are_in_python(world: World) -> None:
+    """Ranges, HEAD, conditions, redirect-less links and refusals have the status and headers they should."""
+    made = world.put(picture())
+    with world.mall.begin(ME) as ctx:
+        once = attachments.link(ctx, version=made.ref, to="anyone", once=True).url
+        spare = attachments.link(ctx, version=made.ref, to="anyone").url
+    app = MallWSGI(world.mall, lambda request: ME if request.headers.get("x-me") else None)
+    with httpx.Client(transport=httpx.WSGITransport(app), base_url="http://mall") as client:
+        content = f"/versions/{made.ref}/content"
+        assert client.get(content).status_code == 401
+        part = client.get(content, headers={"x-me": "1", "range": "bytes=0-7"})
+        assert (part.status_code, part.content) == (206, picture()[:8])
+        head = client.head(content, headers={"x-me": "1"})
+        assert (head.status_code, head.headers["content-length"], head.content) == (200, str(made.size), b"")
+        known = client.get(content, headers={"x-me": "1", "if-none-match": head.headers["etag"]})
+        assert (known.status_code, known.content) == (304, b"")
+        beyond = client.get(content, headers={"x-me": "1", "range": "bytes=99999-"})
+        assert (beyond.status_code, beyond.headers["content-range"]) == (416, f"bytes */{made.size}")
+        saved = client.get(content, headers={"x-me": "1"}, params={"disposition": "attachment"})
+        assert saved.headers["content-disposition"].startswith("attachment")
+        assert [client.get(once).status_code for _ in range(2)] == [200, 403]
+        refused = client.get(spare + "?x=1")
+        assert (refused.status_code, refused.json()["code"], refused.json()["reason"]) == (
+            403,
+            "link-refused",
+            "forged",
+        )
+        assert client.get(spare).content == picture()
+        assert client.get("/links/" + "x" * 5000).json()["reason"] == "too-long"
 
 
 @pytest.mark.objects

@@ -13,6 +13,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from datetime import datetime
 from typing import ClassVar, Literal
+from urllib.parse import urlsplit
 
 from mallcore.errors import InvalidSettings
 
@@ -39,6 +40,7 @@ class HmacEdge:
                 raise InvalidSettings(setting="edges", reason=f"a secret has {SHORTEST} characters or more")
         self.name = name
         self.base_url = base_url.rstrip("/")
+        self._prefix = urlsplit(self.base_url).path
         self.health_url = health_url
         self._secrets = [one.encode() for one in (secret, old_secret) if one]
 
@@ -61,7 +63,10 @@ class HmacEdge:
         return f"{self.base_url}{path}?x-mall-jti={jti}&expires={end}&signature={signature}"
 
     def admits(self, target: str, headers: Mapping[str, str], now: datetime) -> bool:
-        """Whether the target is a URL signed here that has not expired, in the one spelling it was given."""
+        """Whether the target is a URL signed here that has not expired, in the one spelling it was given.
+
+        The edge signs the whole path, the mall is asked below where it is mounted: what is before that is the edge's.
+        """
         path, _, query = target.partition("?")
         found = _QUERY.fullmatch(query)
         if found is None or int(found[2]) <= now.timestamp():
@@ -71,7 +76,7 @@ class HmacEdge:
         return any(hmac.compare_digest(one, given) for one in expected)
 
     def _signature(self, secret: bytes, path: str, end: int, jti: str) -> str:
-        return hmac.digest(secret, f"{path}\n{end}\n{jti}".encode(), "sha256").hex()
+        return hmac.digest(secret, f"{self._prefix}{path}\n{end}\n{jti}".encode(), "sha256").hex()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r} at {self.base_url}, {self.kind}>"
@@ -86,7 +91,7 @@ class SecureLink(HmacEdge):
     kind: ClassVar[str] = "secure_link"
 
     def _signature(self, secret: bytes, path: str, end: int, jti: str) -> str:
-        whole = f"{end} {path} {jti} ".encode() + secret
+        whole = f"{end} {self._prefix}{path} {jti} ".encode() + secret
         return urlsafe_b64encode(hashlib.md5(whole, usedforsecurity=False).digest()).rstrip(b"=").decode()
 
 
