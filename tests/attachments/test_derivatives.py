@@ -30,6 +30,7 @@ from mallcore.errors import (
     Quarantined,
     StageFirst,
     StoreUnavailable,
+    Unavailable,
 )
 from tests.attachments import pictures
 from tests.attachments.storehouse import ME, OWNER, Storehouse
@@ -496,6 +497,27 @@ def test_a_picture_gets_no_more_than_its_limits() -> None:
             Pillow(memory=120 << 20).make(source, facts, Recipe(width=2000), out)
         with pytest.raises(CannotDerive, match="pixels"):
             Pillow(most_pixels=1000).make(source, facts, Recipe(width=10), out)
+
+
+def test_a_picture_gets_no_more_than_its_time() -> None:
+    """A decoder, or an encoder, can't be stopped from within: the system ends its process."""
+    content = picture("PNG", (4096, 4096))
+    with TemporaryFile() as source, TemporaryFile() as out:
+        source.write(content)
+        source.seek(0)
+        with pytest.raises(CannotDerive, match="takes"):
+            Pillow(seconds=1).make(source, examined(source, len(content)), Recipe(format="avif", quality=100), out)
+
+
+def test_not_all_pictures_are_drawn_at_once() -> None:
+    """Who finds all places taken for too long is told to come again; a forked process has places of its own."""
+    maker = Pillow(isolated=False, at_once=1, seconds=1)
+    with maker._turn():
+        with pytest.raises(Unavailable):
+            draw(GREY, "w=5", BytesIO(), maker)
+        maker._turns = (0, maker._turns[1])
+        draw(GREY, "w=5", BytesIO(), maker)
+    draw(GREY, "w=5", BytesIO(), maker)
 
 
 LOADED = """

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import BoundedSemaphore
 from typing import Any, BinaryIO
 
 from mallcore.attachments import Derive, Facts, Recipe
 from mallcore.backends import pillow_worker
-from mallcore.errors import CannotDerive, MissingExtra
+from mallcore.errors import CannotDerive, MissingExtra, Unavailable
 from mallcore.kernel.hooks import hookimpl
 
 __all__ = ["Pillow"]
@@ -30,16 +34,25 @@ class Pillow:
 
     ``isolated=False`` draws in this process, quicker and without the limits of time and memory: for pictures from
     people one trusts, or where no process can be started. ``most_pixels`` bounds what is ever decoded, whatever a slot
-    allows; ``seconds`` and ``memory`` (bytes) what drawing one picture may take.
+    allows; ``seconds`` and ``memory`` (bytes) what drawing one picture may take, and ``at_once`` how many are drawn at
+    the same time: the others wait.
     """
 
     def __init__(
-        self, *, isolated: bool = True, most_pixels: int = 80_000_000, seconds: int = 30, memory: int = _MEMORY
+        self,
+        *,
+        isolated: bool = True,
+        most_pixels: int = 80_000_000,
+        seconds: int = 30,
+        memory: int = _MEMORY,
+        at_once: int = 2,
     ) -> None:
         self.isolated = isolated
         self.most_pixels = most_pixels
         self.seconds = seconds
         self.memory = memory
+        self.at_once = at_once
+        self._turns = (os.getpid(), BoundedSemaphore(at_once))
 
     @hookimpl
     def attachments_derivative_backend(self, detected_type: str) -> Derive | None:
@@ -53,11 +66,25 @@ class Pillow:
         if not facts.width or not facts.height or facts.width * facts.height > self.most_pixels:
             raise _cannot(recipe, "it has too many pixels, or does not say how many")
         job = self._job(facts, recipe)
-        if self.isolated:
-            self._draw_apart(source, out, job, recipe)
-        else:
-            _draw_here(source, out, job, recipe)
+        with self._turn():
+            if self.isolated:
+                self._draw_apart(source, out, job, recipe)
+            else:
+                _draw_here(source, out, job, recipe)
         return recipe.content_type
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Wait for a turn: a hundred pictures that are asked for at once must not take all memory there is."""
+        if self._turns[0] != os.getpid():  # what was being drawn at the fork is drawn in the parent
+            self._turns = (os.getpid(), BoundedSemaphore(self.at_once))
+        turns = self._turns[1]
+        if not turns.acquire(timeout=self.seconds):
+            raise Unavailable("Too many pictures are being drawn: try again later.")
+        try:
+            yield
+        finally:
+            turns.release()
 
     def _job(self, facts: Facts, recipe: Recipe) -> dict[str, Any]:
         return {
