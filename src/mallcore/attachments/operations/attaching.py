@@ -125,23 +125,25 @@ def _taken(ctx: Context, row: Any) -> None:
     done = update(upload).where(upload.c.id == row.id, upload.c.state.in_(OPEN)).values(state=SWEPT, object_key=None)
     if ctx.execute(done).rowcount != 1:
         raise UploadClosed(upload=row.id, state="attached or expired")
-    if not (_made_ready(ctx, row) or _still_ready(ctx, row)):
+    first = _claimed(ctx, row, "pending")
+    if not (_copied(ctx, row) if first else _claimed(ctx, row, "ready")):
         raise UploadClosed(upload=row.id, state="collected")
 
 
-def _made_ready(ctx: Context, row: Any) -> bool:
-    """Whether the blob was pending: then everybody who claimed it wrote it, this upload too, and its copy is whole."""
-    held = update(blob).where(*_same(blob, row), blob.c.state == "pending")
-    if ctx.execute(held.values(state="ready", touched_at=ctx.now())).rowcount != 1:
-        return False
-    written = update(replica).where(*_same(replica, row), replica.c.store == row.store, replica.c.state == "pending")
-    return ctx.execute(written.values(state="ready", verified_at=ctx.now())).rowcount == 1
+def _claimed(ctx: Context, row: Any, state: str) -> bool:
+    """Whether the blob was in this state, and is ready and ours to refer to from now on."""
+    held = update(blob).where(*_same(blob, row), blob.c.state == state)
+    return ctx.execute(held.values(state="ready", touched_at=ctx.now())).rowcount == 1
 
 
-def _still_ready(ctx: Context, row: Any) -> bool:
-    """Whether somebody else made it ready: of a further copy nothing is known here, and it is checked by `mirror`."""
-    held = update(blob).where(*_same(blob, row), blob.c.state == "ready")
-    return ctx.execute(held.values(touched_at=ctx.now())).rowcount == 1
+def _copied(ctx: Context, row: Any) -> bool:
+    """The copy this upload wrote counts from now on.
+
+    Only for who makes the blob ready: of a blob that is pending everybody who claimed it wrote a copy. Who finds it
+    ready may have written nothing; if it did, to another store, `mirror` looks at that copy.
+    """
+    mine = update(replica).where(*_same(replica, row), replica.c.store == row.store, replica.c.state == "pending")
+    return ctx.execute(mine.values(state="ready", verified_at=ctx.now())).rowcount == 1
 
 
 def _same(table: Any, row: Any) -> tuple[Any, ...]:
