@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -207,6 +209,39 @@ def test_of_many_at_once_one_opens_a_link_good_once(world: World) -> None:
     with ThreadPoolExecutor(8) as pool:
         found = sorted(pool.map(attempt, range(16)))
     assert found == ["opened"] + ["used"] * 15
+
+
+TRY = """
+import sys
+from mallcore import Mall, Principal, attachments
+from mallcore.errors import LinkRefused
+with Mall.open(sys.argv[1], objects="memory://", follow=False) as mall:
+    print("ready", flush=True)
+    token = sys.stdin.readline().strip()
+    try:
+        with mall.begin(Principal.anonymous()) as ctx:
+            attachments.open_link(ctx, token=token)
+        print("opened")
+    except LinkRefused as refused:
+        print(refused.reason)
+"""
+
+
+def test_of_many_processes_one_opens_a_link_good_once(world: World, database_url: str) -> None:
+    """Four processes try at the same time: one gets it."""
+    world.clock.now = datetime.now(UTC)
+    token = world.link(to="anyone", once=True).token
+    command = [sys.executable, "-c", TRY, database_url]
+    pipe: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    tries = [subprocess.Popen(command, **pipe) for _ in range(4)]
+    for one in tries:
+        assert one.stdout is not None
+        assert one.stdout.readline() == "ready\n"
+    for one in tries:
+        assert one.stdin is not None
+        one.stdin.write(token + "\n")
+        one.stdin.flush()
+    assert sorted(one.communicate()[0].strip() for one in tries) == ["opened", "used", "used", "used"]
 
 
 def test_another_process_knows_of_uses_and_ends(world: World, database_url: str) -> None:
