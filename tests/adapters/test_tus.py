@@ -68,6 +68,9 @@ def test_an_upload_goes_on_where_it_broke_off(kind: str, books: Mall) -> None:
         stands = client.send("HEAD", TUS)
         assert (stands.headers["upload-offset"], stands.headers["upload-length"]) == ("6", "11")
         assert stands.headers["cache-control"] == "no-store"
+        assert set(BEGUN["upload-metadata"].split(",")) - set(stands.headers["upload-metadata"].split(",")) == {
+            told(owner="channel:books")  # an owner is told by its id
+        }
         assert client.part(6, b"world").headers["upload-offset"] == "11"
         attached = opened.send(
             "POST",

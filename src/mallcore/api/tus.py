@@ -89,9 +89,10 @@ class Tus:
 
     def _head(self, request: Request, upload: str) -> Response:
         found = self._call(request, "get_upload", upload=upload)
-        told = {"filename": found.file_name, "owner": found.owner, "slot": found.slot}
+        told = {"filename": found.file_name, "filetype": found.declared_type, "owner": found.owner, "slot": found.slot}
+        told |= found.meta or {}
         size = ("upload-defer-length", "1") if found.size is None else ("upload-length", str(found.size))
-        known = ("upload-metadata", rules.metadata_header(told))
+        known = ("upload-metadata", rules.metadata_header({key: str(value) for key, value in told.items() if value}))
         return Response(200, [_offset(found.offset), size, known, _NOT_STORED, _expires(found.expires)])
 
     def _patch(self, request: Request, upload: str) -> Response:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -45,5 +45,7 @@ class Upload(_Shape):
     offset: int
     size: int | None = None
     state: Literal["open", "staged"]
+    declared_type: str | None = None
+    meta: dict[str, Any] | None = None
     created_at: datetime
     expires: datetime

@@ -77,7 +77,7 @@ def list_attachments(
     owner: OwnerRef | None = None,
     unit: UnitRef = None,
     slot: SlotName | None = None,
-    removed: bool = False,
+    removed: Annotated[bool, Field(description="List those that were removed, too.")] = False,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[Attachment]:
