@@ -92,11 +92,26 @@ def test_the_size_may_be_announced_late_or_never(house: Storehouse) -> None:
     add(house, other, 0, b"abc", size=5)
     with pytest.raises(WrongOffset):
         house.do("finish_upload", upload=other)
-    for wrong in (4, 6):
+    for wrong in (4, 6, 0):
         with pytest.raises(InvalidInput):
             add(house, other, 3, b"de", size=wrong)
     add(house, other, 3, b"de", size=5)
     assert house.do("finish_upload", upload=other).size == 5
+
+
+def test_a_size_that_was_passed_already_is_refused(house: Storehouse) -> None:
+    """Nobody announces less than is there; that nothing more comes may be said with a part of nothing."""
+    id = begin(house)
+    add(house, id, 0, b"abc")
+    for wrong in (0, 2):
+        with pytest.raises(InvalidInput):
+            add(house, id, 3, b"", size=wrong)
+    with pytest.raises(LimitExceeded):
+        add(house, id, 3, b"d", size=3)
+    assert add(house, id, 3, b"", size=3) == 3
+    empty = begin(house)
+    assert add(house, empty, 0, b"", size=0) == 0
+    assert [house.do("finish_upload", upload=one).size for one in (id, empty)] == [3, 0]
 
 
 def test_an_upload_of_nothing_is_a_content_of_nothing(house: Storehouse) -> None:
@@ -386,6 +401,24 @@ def test_a_store_that_holds_something_else_is_believed_not(house: Storehouse, fa
     with pytest.raises(ObjectExists):
         add(house, id, 0, b"abc")
     assert house.do("get_upload", upload=id).offset == 0
+
+
+def test_who_finishes_late_gets_what_there_is(house: Storehouse, failing: Failing) -> None:
+    """Its parts may have been collected while somebody else was faster."""
+    id = begin(house)
+    add(house, id, 0, b"abc")
+    opens = failing._store.open
+    staged: list[Any] = []
+
+    def collected_first(key: str, *given: Any) -> Any:
+        if not staged:
+            staged.append(None)
+            staged[0] = house.do("finish_upload", upload=id)
+            house.collect()
+        return opens(key, *given)
+
+    failing.open = collected_first  # type: ignore[attr-defined]
+    assert house.do("finish_upload", upload=id) == staged[0]
 
 
 # --- who, and when

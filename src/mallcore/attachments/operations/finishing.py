@@ -48,8 +48,7 @@ REFUSALS = (ContentMismatch, ContentRefused, LimitExceeded)
 class Begun(NamedTuple):
     """An upload whose intent is committed, and the key of what is to arrive, where it is one object."""
 
-    id: str
-    store: str
+    row: Any
     key: str
 
 
@@ -60,16 +59,16 @@ def begin(
     refuse_writing(ctx)
     refuse_beyond(f"the size for the slot {intended.slot.name!r} in bytes", size or 0, intended.slot.largest)
     id = new_id("upl")
+    key = part_key(id)
     with ctx.apart() as own:
-        begun = Begun(id, written_store(own), part_key(id))
-        row = _intent(own, begun, intended) | {"size": size, "digest": sha256, "lease_until": own.now() + lease}
+        row = _intent(own, id, intended) | {"size": size, "digest": sha256, "lease_until": own.now() + lease}
         own.execute(insert(upload), row)
         if whole:
-            own.execute(insert(upload_part), part_row(id, 0, begun.key, 0))
+            own.execute(insert(upload_part), part_row(id, 0, key, 0))
         details = {"owner": intended.owner.ref, "slot": intended.slot.name, "kind": intended.kind, "size": size}
         unit_id, channel_id = intended.owner.unit_id, intended.owner.channel_id
         own.record(UploadBegun(subject=id, unit_id=unit_id, channel_id=channel_id, details=details))
-    return begun
+        return Begun(upload_row(own, id, intended.kind), key)
 
 
 def refuse_writing(ctx: Context) -> None:
@@ -88,17 +87,17 @@ def part_row(id: str, number: int, key: str, start: int) -> dict[str, Any]:
     return {"upload_id": id, "number": number, "object_key": key, "start": start, "size": 0, "state": "writing"}
 
 
-def _intent(ctx: Context, begun: Begun, intended: Intended) -> dict[str, Any]:
+def _intent(ctx: Context, id: str, intended: Intended) -> dict[str, Any]:
     owner = intended.owner
     return {
-        "id": begun.id,
+        "id": id,
         "kind": intended.kind,
         "unit_id": owner.unit_id,
         "channel_id": owner.channel_id,
         "owner_kind": owner.kind,
         "owner_id": owner.id,
         "slot": intended.slot.name,
-        "store": begun.store,
+        "store": written_store(ctx),
         "received": 0,
         "file_name": intended.file_name,
         "declared_type": intended.declared_type,
@@ -134,14 +133,15 @@ def finished(ctx: Context, row: Any, parts: Sequence[Any]) -> Staged:
     ctx.work.let_go()
     stores = ctx.port(Stores)
     stream = Joined([lambda part=part: stores[part.store].open(part.object_key) for part in parts])  # type: ignore[misc]
+    size = row.received if row.size is None else row.size
     try:
-        with closing(stream), spooled(cast(BinaryIO, stream), policy, size=row.size, sha256=row.digest) as content:
+        with closing(stream), spooled(cast(BinaryIO, stream), policy, size=size, sha256=row.digest) as content:
             return _kept(ctx, row, content)
     except REFUSALS as error:
         give_up(ctx, row, error)
         raise
     except ObjectMissing:
-        raise StoreUnavailable(store=row.store, reason="a part of the upload is missing") from None
+        return staged_meanwhile(ctx, row, StoreUnavailable(store=row.store, reason="a part of the upload is missing"))
 
 
 def _kept(ctx: Context, row: Any, content: Spooled) -> Staged:
@@ -215,6 +215,15 @@ def give_up(ctx: Context, row: Any, error: MallError | None = None) -> bool:
         details = {"kind": row.kind, "reason": "ended" if error is None else f"{error.code}: {error}"[:300]}
         own.record(UploadEnded(subject=row.id, unit_id=row.unit_id, channel_id=row.channel_id, details=details))
     return ended
+
+
+def staged_meanwhile(ctx: Context, row: Any, error: MallError) -> Staged:
+    """What somebody else has finished meanwhile, so that its parts are gone; raises the error when nobody has."""
+    with ctx.apart() as own:
+        current = upload_row(own, row.id, row.kind)
+        if current.state == "staged":
+            return staged(own, current)
+    raise error
 
 
 def staged(ctx: Context, row: Any) -> Staged:

@@ -29,6 +29,7 @@ from mallcore.attachments.operations.finishing import (
     refuse_writing,
     sources,
     staged,
+    staged_meanwhile,
     upload_row,
 )
 from mallcore.attachments.operations.happened import LinkDenied
@@ -100,12 +101,12 @@ def begin_direct(
     about, policy = owner_of(ctx, owner, unit), ctx.port(Slots)[slot]
     intended = Intended(KIND, about, policy, checked_file_name(file_name), declared_type, checked_meta(meta))
     begun = begin(ctx, intended, size, sha256, timedelta(seconds=seconds) + FINISH_WITHIN, whole=True)
-    row = upload_row(ctx, begun.id, KIND)
-    found = _by_store(ctx, begun, row, form, seconds) or _by_mall(ctx, begun, row, form, seconds)
-    details = {"size": size, "method": found.method, "store": begun.store, "expires": found.expires.isoformat()}
-    record_now(ctx, TicketMade(subject=begun.id, unit_id=row.unit_id, channel_id=row.channel_id, details=details))
+    row = begun.row
+    found = _by_store(ctx, begun, form, seconds) or _by_mall(ctx, begun, form, seconds)
+    details = {"size": size, "method": found.method, "store": row.store, "expires": found.expires.isoformat()}
+    record_now(ctx, TicketMade(subject=row.id, unit_id=row.unit_id, channel_id=row.channel_id, details=details))
     return Ticket(
-        upload=begun.id,
+        upload=row.id,
         method="POST" if form else "PUT",
         url=found.url,
         headers=dict(found.headers),
@@ -160,13 +161,14 @@ def finish_direct(ctx: Context, *, upload: UploadRef) -> Staged:
     try:
         ctx.port(Stores)[part.store].stat(part.object_key)
     except ObjectMissing:
-        raise WrongOffset(actual=0, given=row.size) from None
+        return staged_meanwhile(ctx, row, WrongOffset(actual=0, given=row.size))
     return finished(ctx, row, [part])
 
 
-def _by_store(ctx: Context, begun: Begun, row: Any, form: bool, seconds: int) -> Signed | None:
+def _by_store(ctx: Context, begun: Begun, form: bool, seconds: int) -> Signed | None:
     """A request to the store itself, where it signs such."""
-    store, kind = ctx.port(Stores)[begun.store], row.declared_type
+    row = begun.row
+    store, kind = ctx.port(Stores)[row.store], row.declared_type
     if form:
         if not store.capabilities.presign_post:
             return None
@@ -176,14 +178,15 @@ def _by_store(ctx: Context, begun: Begun, row: Any, form: bool, seconds: int) ->
     return store.sign_put(begun.key, seconds=seconds, size=row.size, sha256=row.digest, content_type=kind)
 
 
-def _by_mall(ctx: Context, begun: Begun, row: Any, form: bool, seconds: int) -> Signed:
+def _by_mall(ctx: Context, begun: Begun, form: bool, seconds: int) -> Signed:
     """A request to the mall, bound to the same."""
+    row = begun.row
     method, start = "POST" if form else "PUT", int(ctx.now().timestamp())
     key = ctx.port(Keyring).current("links")
     claims = Claims(
         method=method,
         purpose=PURPOSE,
-        version=begun.id,
+        version=row.id,
         jti=secrets.token_hex(16),
         not_before=start,
         expires=start + seconds,
@@ -194,7 +197,7 @@ def _by_mall(ctx: Context, begun: Begun, row: Any, form: bool, seconds: int) -> 
     headers = {} if form else {"content-length": str(row.size)}
     if row.declared_type is not None and not form:
         headers["content-type"] = row.declared_type
-    url = f"{ctx.port(Addresses).url}/uploads/{begun.id}/content?ticket={token}"
+    url = f"{ctx.port(Addresses).url}/uploads/{row.id}/content?ticket={token}"
     return Signed(
         method=method, url=url, headers=headers, expires=datetime.fromtimestamp(claims.expires, row.created_at.tzinfo)
     )

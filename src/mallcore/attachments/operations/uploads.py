@@ -77,7 +77,7 @@ def begin_upload(
     """Begin an upload that comes in parts, with `append`. Its size may be announced now or with its end."""
     about, policy = owner_of(ctx, owner, unit), ctx.port(Slots)[slot]
     intended = Intended(KIND, about, policy, checked_file_name(file_name), declared_type, checked_meta(meta))
-    return _shape(upload_row(ctx, begin(ctx, intended, size, sha256, WAITS, whole=False).id, KIND))
+    return _shape(begin(ctx, intended, size, sha256, WAITS, whole=False).row)
 
 
 @operation(permission="attachments.write", subject=of_upload, errors=_CLOSED, rest=Rest("GET", "/uploads/{upload}"))
@@ -152,6 +152,8 @@ def _whole(ctx: Context, row: Any, size: int | None) -> int:
     """How large the upload is, or may become."""
     if size is not None and row.size not in (None, size):
         raise InvalidInput(field="size", reason=f"{row.size} bytes were announced before")
+    if size is not None and size < row.received:
+        raise InvalidInput(field="size", reason=f"there are {row.received} bytes already")
     largest = ctx.port(Slots)[row.slot].largest
     refuse_beyond(f"the size for the slot {row.slot!r} in bytes", size or 0, largest)
     announced: int | None = row.size if size is None else size
@@ -196,6 +198,6 @@ def _counted(ctx: Context, row: Any, size: int | None, number: int, part: Arrive
 
 
 def _shape(row: Any) -> Upload:
-    names = ("id", "slot", "unit_id", "file_name", "size", "state", "created_at")
+    names = ("id", "slot", "unit_id", "file_name", "size", "state", "declared_type", "meta", "created_at")
     shown = {name: getattr(row, name) for name in names}
     return Upload(owner=f"{row.owner_kind}:{row.owner_id}", offset=row.received, expires=row.lease_until, **shown)
