@@ -243,7 +243,7 @@ SHORT = [
     (world(3, 1, drops=1, expiries=1, crashes=1), 27_000),
     (world(3, 2, drops=1, expiries=1), 185_000),
 ]
-MANY = [(world(3, 2, drops=2, expiries=2, crashes=1), 1_000_000), (world(3, 3, drops=2, expiries=1), 1_000_000)]
+MANY = [(world(3, 2, drops=2, expiries=2, crashes=1), 1_000_000), (world(3, 3, drops=1, expiries=1), 500_000)]
 
 
 @pytest.mark.parametrize(("start", "least"), SHORT)
