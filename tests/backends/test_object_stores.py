@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -11,13 +17,13 @@ import pytest
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
+from mallcore import Mall
 from mallcore.backends import azure, fsspec, local, memory, s3
+from mallcore.errors import InvalidSettings
 from mallcore.kernel.objects import ObjectStore
-from mallcore.testing import ObjectStoreContract
+from mallcore.testing import ObjectStoreContract, check_store
 from mallcore.testing.object_servers import ACCESS_KEY, SECRET_KEY, AzuriteServer, SeaweedServer
 from tests.backends.sftp import SftpServer
-
-NOT_EXCLUSIVE = "it does not promise exclusive writes"
 
 
 def put_file(path: Path, content: bytes | None) -> None:
@@ -204,3 +210,113 @@ class TestAzure(ObjectStoreContract):
     def plant(self, store: Any, key: str, content: bytes | None) -> None:
         """By Azure's own library."""
         self.server.plant("contract", f"{self.root}/{key}", content)
+
+
+@pytest.mark.objects
+def test_a_long_listing_is_whole(seaweed_server: SeaweedServer) -> None:
+    """More objects than one answer of S3 holds are all listed, once."""
+    server, root = seaweed_server, uuid4().hex
+    client = server.client()
+    keys = [f"k{number:04}" for number in range(1100)]
+    server.bucket("contract")
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda key: client.put_object(Bucket="contract", Key=f"{root}/{key}", Body=b""), keys))
+    store = s3.object_store_backend(server.url("contract", root), Path())
+    assert store is not None
+    assert [one.key for one in store.iter()] == keys
+    assert len(list(store.iter("k10"))) == 100
+
+
+@pytest.mark.objects
+def test_what_is_retained_outlives_its_deletion(seaweed_server: SeaweedServer) -> None:
+    """In a bucket with Object Lock (``lock=1``) not even its owner can delete what is retained."""
+    client, bucket = seaweed_server.client(), f"lock{uuid4().hex[:12]}"
+    client.create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=True)
+    store = s3.object_store_backend(seaweed_server.url(bucket, lock="1"), Path())
+    assert store is not None
+    assert store.capabilities.retain_until
+    until = datetime.now(UTC) + timedelta(minutes=5)
+    store.put_new("kept", BytesIO(b"kept"), retain_until=until)
+    kept = client.get_object_retention(Bucket=bucket, Key="kept")["Retention"]
+    assert kept["Mode"] == "COMPLIANCE"
+    assert abs(kept["RetainUntilDate"] - until) < timedelta(seconds=1)
+    version = client.head_object(Bucket=bucket, Key="kept")["VersionId"]
+    with pytest.raises(client.exceptions.ClientError, match="AccessDenied"):
+        client.delete_object(Bucket=bucket, Key="kept", VersionId=version)
+    store.delete("kept")
+    assert client.get_object(Bucket=bucket, Key="kept", VersionId=version)["Body"].read() == b"kept"
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("s3://", "names no bucket"),
+        ("s3://bucket/?endpiont=http://x", "no option 'endpiont'"),
+        ("s3://bucket/?timeout=soon", "timeout"),
+        ("az://?account=a", "names no container"),
+        ("az://c/?acount=a", "no option 'acount'"),
+        ("az://c/p", "names no account"),
+        ("gopher://a/b", "no plug-in serves 'gopher'"),
+    ],
+)
+def test_a_url_that_is_wrong(url: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mall does not open on it, and says what is wrong."""
+    for name in [name for name in os.environ if name.startswith("AZURE_")]:
+        monkeypatch.delenv(name)
+    with pytest.raises(InvalidSettings, match=told):
+        Mall.open("sqlite://", objects=url)
+
+
+def test_a_secret_in_a_url_is_not_told() -> None:
+    """Neither the store nor an error about the URL repeats what is secret in it."""
+    store = s3.object_store_backend("s3://AKIA:hush%2Fhush@bucket/p", Path())
+    assert store is not None
+    assert (store.url, "hush" in repr(store)) == ("s3://bucket/p", False)
+    with pytest.raises(InvalidSettings) as caught:
+        s3.object_store_backend("s3://AKIA:hush@bucket/p?secret=hush", Path())
+    assert "hush" not in str(caught.value)
+    with pytest.raises(InvalidSettings) as caught:
+        azure.object_store_backend("az://c/p?connection_string=AccountKey%3Dhush", Path())
+    assert "hush" not in str(caught.value)
+
+
+def test_what_cannot_be_signed_goes_to_s3fs() -> None:
+    """A bucket that wants another signature, and whoever has no credentials on purpose, are served by s3fs."""
+    for url in ("s3://name--use1-az4--x-s3/p", "s3://bucket/p?anon=1"):
+        assert type(s3.object_store_backend(url, Path())) is fsspec.FsspecStore
+
+
+def test_a_store_is_checked_without_pytest(tmp_path: Path) -> None:
+    """`check_store` tells of every promise by name, and where one is broken what happened; it leaves nothing."""
+    kept = check_store(local.LocalStore(tmp_path))
+    assert [one for one in kept if not one[1]] == []
+    assert len(kept) == len([name for name in dir(ObjectStoreContract) if name.startswith("test_")])
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+    class Forgetful(memory.MemoryStore):
+        def delete(self, key: str) -> None:
+            """It does not."""
+
+    broken = [promise for promise, ok, _ in check_store(Forgetful(), thorough=False) if not ok]
+    assert "deleting_is_harmless" in broken
+
+
+def test_a_check_needs_no_pytest() -> None:
+    """The kit is there where pytest is not."""
+    program = (
+        "import sys; sys.modules['pytest'] = None\n"
+        "from mallcore.testing import check_store\n"
+        "from mallcore.backends.memory import MemoryStore\n"
+        "assert all(kept for _, kept, _ in check_store(MemoryStore(), thorough=False))"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_a_promise_of_a_store_cannot_be_muted() -> None:
+    """Who replaces a promise, or excuses one that was never made, is refused when the class is made."""
+    with pytest.raises(TypeError, match="Muted replaces"):
+        type("Muted", (ObjectStoreContract,), {"test_a_key_is_written_once": lambda self: None})
+    with pytest.raises(TypeError, match="Muted replaces"):
+        type("Muted", (ObjectStoreContract,), {"test_a_signed_get_ends": lambda self: None})
+    with pytest.raises(TypeError, match="excuses unknown promises"):
+        type("Lost", (ObjectStoreContract,), {"excused": {"test_nothing": "because"}})

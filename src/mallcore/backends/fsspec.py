@@ -38,6 +38,7 @@ from mallcore.kernel.hooks import hookimpl
 from mallcore.kernel.objects import Capabilities, ObjectStore, Signed, Stat, checked_key, checked_prefix
 
 _SMALL = 8 << 20
+_SLOWEST = 256 << 10  # bytes a second
 _EXCLUSIVE: dict[str, dict[str, Any]] = {
     **{name: {"mode": "create"} for name in ("s3", "s3a")},
     **{name: {"overwrite": False} for name in ("abfs", "abfss", "az")},
@@ -49,7 +50,7 @@ class FsspecStore:
 
     ``fs`` is a file system, or a function that makes one and is called once in every process. ``creating`` are the
     arguments by which it writes only under a name that is free; where there are none, the name is looked up first, and
-    a race is won by the last.
+    a race is won by the last. ``patience`` (seconds, for asynchronous ones) bounds how long a write may take.
 
     >>> from fsspec.implementations.dirfs import DirFileSystem
     >>> from fsspec.implementations.memory import MemoryFileSystem
@@ -67,6 +68,7 @@ class FsspecStore:
         *,
         creating: Mapping[str, Any] | None = None,
         durable: bool = False,
+        patience: float | None = None,
     ) -> None:
         protocol = "" if _makes(fs) else fs.protocol if isinstance(fs.protocol, str) else fs.protocol[0]
         if protocol in _EXCLUSIVE:
@@ -76,6 +78,7 @@ class FsspecStore:
         self._root = root.rstrip("/")
         self._url = url or f"{protocol}://{root.lstrip('/')}"
         self._creating = creating
+        self._patience = patience
         self._gates: dict[int, AbstractContextManager[Any]] = {}
         self._made: tuple[int, Any, AbstractContextManager[Any]] | None = None
         self.capabilities = Capabilities(exclusive=creating is not None, durable=durable, checksum=True, ranges=True)
@@ -136,7 +139,7 @@ class FsspecStore:
     def _write(self, path: str, whole: Checked) -> None:
         if self._creating is None:
             self.fs.makedirs(path.rpartition("/")[0], exist_ok=True)
-        more = self._creating or {}
+        more = {**(self._creating or {}), **self._bounded(whole.size)}
         if whole.size <= _SMALL:
             content = whole.file.read()
             _again(lambda: self.fs.pipe_file(path, content, **more))
@@ -145,6 +148,10 @@ class FsspecStore:
                 shutil.copyfileobj(whole.file, file, PIECE)
                 file.flush()
                 _again(lambda: self.fs.put_file(file.name, path, **more))
+
+    def _bounded(self, size: int) -> dict[str, float]:
+        """How long a write may take in all: aiohttp waits for ever for a server that does not read what it is sent."""
+        return {} if self._patience is None else {"timeout": 4 * self._patience + size / _SLOWEST}
 
     def _remove_part(self, path: str, size: int) -> None:
         if self.fs.info(path)["size"] != size:

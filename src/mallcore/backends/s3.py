@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,11 +16,11 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from mallcore.backends.fsspec import FsspecStore
 from mallcore.backends.sigv4 import Credentials, Signer
-from mallcore.errors import InvalidSettings, MissingExtra
+from mallcore.errors import InvalidSettings, MissingExtra, StoreDenied
 from mallcore.kernel.hooks import hookimpl
 from mallcore.kernel.objects import ObjectStore
 
-_OPTIONS = {"endpoint", "region", "addressing", "timeout", "profile", "lock", "transport"}
+_OPTIONS = {"addressing", "anon", "endpoint", "lock", "profile", "region", "timeout", "transport"}
 
 
 class Place(NamedTuple):
@@ -35,6 +36,7 @@ class Place(NamedTuple):
     timeout: float
     profile: str | None
     lock: bool
+    anonymous: bool
     transport: str
 
     @classmethod
@@ -46,6 +48,10 @@ class Place(NamedTuple):
         if unknown or not parts.hostname:
             reason = f"it knows no option {unknown[0]!r}" if unknown else "it names no bucket: s3://bucket/prefix"
             raise InvalidSettings(setting="objects", reason=f"{reason} (options: {', '.join(sorted(_OPTIONS))})")
+        try:
+            timeout = float(given.get("timeout", 30))
+        except ValueError:
+            raise InvalidSettings(setting="objects", reason="its timeout is no number of seconds") from None
         endpoint = given.get("endpoint")
         netloc = parts.netloc.rpartition("@")[2]
         return cls(
@@ -56,9 +62,10 @@ class Place(NamedTuple):
             endpoint=endpoint,
             region=given.get("region", "us-east-1"),
             addressing=given.get("addressing", "path" if endpoint else "virtual"),
-            timeout=float(given.get("timeout", 30)),
+            timeout=timeout,
             profile=given.get("profile"),
             lock=given.get("lock") == "1",
+            anonymous=given.get("anon") == "1",
             transport=given.get("transport", "auto"),
         )
 
@@ -67,6 +74,11 @@ class Place(NamedTuple):
         """Without credentials."""
         more = f"?endpoint={self.endpoint}" if self.endpoint else ""
         return f"s3://{self.bucket}/{self.prefix}".rstrip("/") + more
+
+    @property
+    def lean(self) -> bool:
+        """Whether we can sign what this bucket wants: not that of S3 Express, and nothing of the anonymous."""
+        return self.transport == "auto" and not self.anonymous and not self.bucket.endswith("--x-s3")
 
     @property
     def address(self) -> str:
@@ -90,7 +102,8 @@ def transport(place: Place) -> FsspecStore:
         more: dict[str, Any] = {"profile": place.profile} if place.profile else {}
         if place.addressing == "path":
             config["s3"] = {"addressing_style": "path"}
-        return s3fs.S3FileSystem(
+        fs = s3fs.S3FileSystem(
+            anon=place.anonymous,
             key=place.key,
             secret=place.secret,
             endpoint_url=place.endpoint,
@@ -100,32 +113,33 @@ def transport(place: Place) -> FsspecStore:
             skip_instance_cache=True,
             **more,
         )
+        fs.retries = 2  # times those of botocore
+        return fs
 
     root = f"{place.bucket}/{place.prefix}".rstrip("/")
-    return FsspecStore(connect, root, place.url, creating={"mode": "create"}, durable=True)
+    creating = {"mode": "create"}
+    return FsspecStore(connect, root, place.url, creating=creating, durable=True, patience=place.timeout)
 
 
-def credentials(place: Place) -> Callable[[], Credentials] | None:
-    """Where the credentials come from, each time they are asked for; nothing when there are none of a kind we know."""
+def credentials(place: Place) -> Callable[[], Credentials]:
+    """What gives the credentials each time they are asked for, for some are temporary; they are looked for at first."""
     if place.key and place.secret:
         fixed = Credentials(place.key, place.secret)
         return lambda: fixed
-    from botocore.session import Session
-
-    found = Session(profile=place.profile).get_credentials()
-    if found is None:
-        return None
+    found: list[Any] = []
 
     def current() -> Credentials:
-        frozen = found.get_frozen_credentials()
+        if not found:
+            from botocore.session import Session
+
+            found.append(Session(profile=place.profile).get_credentials())
+        if found[0] is None:
+            found.clear()
+            raise StoreDenied(store=place.url, reason="no credentials were found")
+        frozen = found[0].get_frozen_credentials()
         return Credentials(frozen.access_key, frozen.secret_key, frozen.token)
 
     return current
-
-
-def utc_now() -> datetime:
-    """The time that is signed."""
-    return datetime.now(UTC)
 
 
 @hookimpl
@@ -136,19 +150,17 @@ def object_store_backend(url: str, folder: Path) -> ObjectStore | None:
     place = Place.of(url)
     if find_spec("s3fs") is None:
         raise MissingExtra(what="The object store s3://", extra="s3")
-    fallback = transport(place)
-    known = None if place.transport == "s3fs" else credentials(place)
-    if known is None:
-        return fallback
+    if not place.lean:
+        return transport(place)
     from mallcore.backends.s3_lean import LeanS3
 
     return LeanS3(
         place.address,
         place.bucket,
         place.prefix,
-        Signer(known, place.region),
-        fallback,
+        Signer(credentials(place), place.region),
+        transport(place),
         timeout=place.timeout,
         lock=place.lock,
-        clock=utc_now,
+        clock=partial(datetime.now, UTC),
     )

@@ -62,6 +62,7 @@ class LeanS3:
         self._address = address
         self._bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
+        self._place = f"{address}/{path_of(self._prefix)}"
         self._signer = signer
         self._fallback = fallback
         self._timeout = urllib3.Timeout(connect=5, read=timeout)
@@ -258,7 +259,8 @@ class LeanS3:
         raise TypeError(f"{self!r} holds connections and credentials: open it anew from its URL")
 
     def _url(self, key: str | None) -> str:
-        return self._address if key is None else f"{self._address}/{path_of(self._prefix + checked_key(key))}"
+        # Of what a key may hold, only "=" is not written as it is.
+        return self._address if key is None else self._place + checked_key(key).replace("=", "%3D")
 
     @property
     def _connections(self) -> urllib3.PoolManager:

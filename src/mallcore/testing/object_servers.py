@@ -32,6 +32,7 @@ AZURE_ACCOUNT = "devstoreaccount1"
 ACCESS_KEY, SECRET_KEY = "mallcore-test", "mallcore-test-secret"
 READER_KEY, READER_SECRET = "mallcore-reader", "mallcore-reader-secret"
 _PATIENCE = 90
+_STARTS = 3
 
 
 class _Server:
@@ -52,8 +53,15 @@ class _Server:
 
     def start(self) -> None:
         """Start it, and wait until it takes what is written; nothing happens when it runs already."""
-        if self._process is not None:
-            return
+        for attempt in range(_STARTS):
+            if self._process is None:
+                self._choose_ports()
+                self._launch(last=attempt == _STARTS - 1)
+
+    def _choose_ports(self) -> None:
+        """Ports that are free now; another may take one before the program does, so a start is tried again."""
+
+    def _launch(self, last: bool) -> None:
         log = open(self.folder / "server.log", "ab")  # noqa: SIM115 - the program's own
         environment = {**os.environ, "TMPDIR": str(self.folder)}
         with log:
@@ -65,6 +73,9 @@ class _Server:
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 tail = (self.folder / "server.log").read_text(errors="replace")[-2000:]
+                self._end()
+                if not last:
+                    return
                 self.stop()
                 raise ServerUnavailable(f"{self.name} does not start: {tail}")
             time.sleep(0.1)
@@ -78,12 +89,15 @@ class _Server:
     def stop(self) -> None:
         """End it at once, and erase its folder. Harmless when done before."""
         atexit.unregister(self.stop)
+        self._end()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _end(self) -> None:
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
-        shutil.rmtree(self.folder, ignore_errors=True)
 
     def __enter__(self) -> Self:
         if self._process is None:
@@ -101,8 +115,7 @@ class SeaweedServer(_Server):
 
     def __init__(self) -> None:
         super().__init__()
-        # It opens each port + 10000 as well: all of them are taken from below.
-        self._master, self._volume, self._filer, self.port = _ports(4)
+        self._master = self._volume = self._filer = self.port = 0
         keys = [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}]
         reader = [{"accessKey": READER_KEY, "secretKey": READER_SECRET}]
         all_actions = ["Admin", "Read", "Write", "List", "Tagging"]
@@ -112,6 +125,9 @@ class SeaweedServer(_Server):
         ]
         (self.folder / "identities.json").write_text(json.dumps({"identities": identities}))
         (self.folder / "data").mkdir()
+
+    def _choose_ports(self) -> None:
+        self._master, self._volume, self._filer, self.port = _ports(4)
 
     @property
     def endpoint(self) -> str:
@@ -188,7 +204,7 @@ class AzuriteServer(_Server):
 
     def __init__(self) -> None:
         super().__init__()
-        (self.port,) = _ports(1)
+        self.port = 0
         # A key of our own; Azurite reads accounts from its environment.
         self.key = base64.b64encode(hashlib.sha256(os.urandom(32)).digest()).decode()
 
@@ -211,10 +227,11 @@ class AzuriteServer(_Server):
             "--location", str(self.folder / "data"), "--silent", "--disableTelemetry", "--skipApiVersionCheck",
         ]  # fmt: skip
 
+    def _choose_ports(self) -> None:
+        (self.port,) = _ports(1)
+
     def start(self) -> None:
         """Start it with the account's key in its environment."""
-        if self._process is not None:
-            return
         os.environ["AZURITE_ACCOUNTS"] = f"{AZURE_ACCOUNT}:{self.key}"
         try:
             super().start()
@@ -317,10 +334,10 @@ def _node() -> tuple[str, list[str]]:
 
 
 def _ports(count: int) -> list[int]:
-    """Free ports below 50000, of which each + 10000 is free, too."""
+    """Free ports whose + 10000 is free, too, for SeaweedFS opens that as well; Linux gives none of them to clients."""
     found: list[int] = []
     while len(found) < count:
-        port = 20_000 + int.from_bytes(os.urandom(2), "big") % 25_000
+        port = 10_000 + int.from_bytes(os.urandom(2), "big") % 12_000
         if port not in found and not (_listens(port) or _listens(port + 10_000)):
             found.append(port)
     return found

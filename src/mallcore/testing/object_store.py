@@ -167,7 +167,7 @@ class ObjectStoreContract(LinkPromises):
 
     def _broken(self, store: ObjectStore, size: int) -> None:
         for number, error in enumerate((RuntimeError("the source broke"), OSError("the source broke"))):
-            key = self.key(f"failed{number}")
+            key = self.key(f"failed{number}-{size}")
             for rewinds in (False, True):
                 stream = failing(size, error, rewinds=rewinds)
                 assert raised(store.put_new, key, stream, sha256=digest_of(b"")) is error
@@ -203,9 +203,9 @@ class ObjectStoreContract(LinkPromises):
             assert self.peek(store, key) is None
             refused(ObjectMissing, store.stat, key)
         store.put_new(key, BytesIO(b"again"))
-        store.put_new(self.key("folder/inside"), BytesIO(b"x"))
-        store.delete(self.key("folder"))
-        assert read(store, self.key("folder/inside")) == b"x"
+        store.put_new(self.key("deletedfolder/inside"), BytesIO(b"x"))
+        store.delete(self.key("deletedfolder"))
+        assert read(store, self.key("deletedfolder/inside")) == b"x"
 
     def test_iterating_is_complete_and_in_order(self, store: ObjectStore) -> None:
         """Every object below a prefix comes once, in the order of keys, with its size; a prefix need not end a name."""

@@ -39,7 +39,7 @@ from mallcore.structure import (
     verify,
     watch,
 )
-from mallcore.testing.contracts import Finding, bound, findings
+from mallcore.testing.promises import Report, excuses, kept, refuse_muting
 
 Call = Callable[[Context], object]
 ME = Principal.system("topology")
@@ -85,7 +85,8 @@ class TopologyContract:
     _excuses: ClassVar[Any] = None
 
     def __init_subclass__(cls) -> None:
-        cls._excuses = bound(cls, TopologyContract)
+        refuse_muting(TopologyContract, cls)
+        cls._excuses = excuses()
 
     def peek(self, url: str, query: str, **values: Any) -> list[dict[str, Any]]:
         """Rows as the database has them, by SQL, past the mall. Override it where they lie elsewhere."""
@@ -254,7 +255,7 @@ class TopologyContract:
                 assert [revision.number for revision in stream.next(PATIENCE)] == [number]
 
 
-def check_topology(url: str, **settings: Any) -> list[Finding]:
+def check_topology(url: str, **settings: Any) -> Report:
     """Every promise, whether it is kept, and if not what happened; without pytest. It writes: give it a spare database.
 
     >>> import tempfile
@@ -265,7 +266,7 @@ def check_topology(url: str, **settings: Any) -> list[Finding]:
     """
     contract = TopologyContract()
     vars(contract)["settings"] = settings
-    return findings(contract, TopologyContract, url)
+    return kept(contract, url)
 
 
 class _Fails(Exception):
