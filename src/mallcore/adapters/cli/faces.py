@@ -20,6 +20,11 @@ def scope_told_by_parts(ctx: Context, given: dict[str, Any]) -> None:
         given["scope"] = next((scope for scope, name in parts if given.get(name) is not None), "mall")
 
 
+def linked_to_a_bearer(ctx: Context, given: dict[str, Any]) -> None:
+    """Whoever types is nobody a browser could be: without a name the link is for anyone."""
+    given["to"] = given.get("to") or "anyone"
+
+
 def channel_by_name(ctx: Context, given: dict[str, Any]) -> None:
     """Audit records know a channel's id: look it up."""
     if given.get("channel") is not None:
@@ -113,7 +118,8 @@ ATTACHMENTS = (
     Face("attachments moves", attachments.label_history, "attachment label", table("number", "n", "by", "at")),
     Face("attachments restore", attachments.restore_version, "version", contents.named),
     Face("attachments remove", attachments.remove_attachment, "attachment", forms.card),
-    Face("attachments link", attachments.link, "version", contents.linked),
+    Face("attachments link", attachments.link, "version", contents.linked, prepare=linked_to_a_bearer,
+         help="Make a link to a version, for whoever has it (`--to user:ada`: for her alone), on record before you see it."),
     Face("attachments revoke-link", attachments.revoke_link, "jti", contents.done),
     Face("attachments log", audit.list_records, "subject", records, without="channel", required="subject",
          prepare=attachment_of_reference,
