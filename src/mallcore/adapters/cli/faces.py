@@ -119,7 +119,7 @@ ATTACHMENTS = (
     Face("attachments restore", attachments.restore_version, "version", contents.named),
     Face("attachments remove", attachments.remove_attachment, "attachment", forms.card),
     Face("attachments link", attachments.link, "version", contents.linked, prepare=linked_to_a_bearer,
-         help="Make a link to a version, for whoever has it (`--to user:ada`: for her alone), on record before you see it."),
+         help="Make a link to a version, for whoever has it. With `--to user:ada` it is for her alone."),
     Face("attachments revoke-link", attachments.revoke_link, "jti", contents.done),
     Face("attachments log", audit.list_records, "subject", records, without="channel", required="subject",
          prepare=attachment_of_reference,
