@@ -57,6 +57,30 @@ def head(mall: Mall) -> int:
 # --- all or nothing
 
 
+def test_what_is_done_apart_stays_and_is_seen_by_what_comes_next(mall: Mall) -> None:
+    """A unit of work apart is committed at the end of its block, whatever becomes of the one that asked for it."""
+    with pytest.raises(KeyError), mall.begin(ME) as ctx:  # noqa: PT012
+        assert [one.slug for one in structure.list_units(ctx).items] == ["main"]
+        with ctx.apart() as own:
+            structure.create_unit(own, slug="apart", name="Apart")
+        assert [one.slug for one in structure.list_units(ctx).items] == ["apart", "main"]
+        structure.create_unit(ctx, slug="undone", name="Undone")
+        raise KeyError
+    with mall.begin(ME) as ctx:
+        assert [one.slug for one in structure.list_units(ctx).items] == ["apart", "main"]
+
+
+def test_what_fails_apart_is_undone_apart(mall: Mall) -> None:
+    """An error in the block undoes what was done in it, and nothing else."""
+    with mall.begin(ME) as ctx:
+        with pytest.raises(KeyError), ctx.apart() as own:  # noqa: PT012
+            structure.create_unit(own, slug="undone", name="Undone")
+            raise KeyError
+        structure.create_unit(ctx, slug="kept", name="Kept")
+    with mall.begin(ME) as ctx:
+        assert [one.slug for one in structure.list_units(ctx).items] == ["kept", "main"]
+
+
 def fail_half_way(ctx: Context) -> None:
     """A command that is refused after it has begun to write: its idempotency key was claimed already."""
     with pytest.raises(DuplicateSlug):
