@@ -18,6 +18,8 @@ from sqlalchemy import inspect as inspected
 
 from mallcore import Context, Mall, Principal, access, attachments, audit, structure
 from mallcore.access.rules import BUILT_IN
+from mallcore.attachments.model import uploads
+from mallcore.attachments.rules import names, tokens, uploading
 from mallcore.kernel import events, paging
 from mallcore.settings import MallSettings
 from mallcore.structure.model import inputs
@@ -169,6 +171,19 @@ def test_the_limits_of_the_structure_are_the_ones_that_hold() -> None:
         longest(inputs.Edits),
         drafts._MAX_EDITS,
         longest(paging.Limit),
+    ]
+
+
+def test_the_limits_of_attachments_are_the_ones_that_hold() -> None:
+    """The table of limits names each constant's value."""
+    rows = table("limits.md", "of an attachment", REPOSITORY / "docs" / "explanation")
+    assert [int(row[1].replace(",", "")) for row in rows] == [
+        uploading.MOST_PARTS,
+        uploading.LONGEST_META,
+        uploading.DEEPEST_META,
+        longest(uploads.Seconds),
+        tokens.SLOWEST,
+        names.LONGEST,
     ]
 
 
