@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
 from mallcore import Principal, access, attachments, audit, structure
 from mallcore.attachments import Slot
+from mallcore.backends.memory import MemoryStore
 from mallcore.errors import (
     ContentErased,
     Denied,
@@ -17,6 +19,7 @@ from mallcore.errors import (
     InvalidInput,
     NothingToDo,
     OnHold,
+    StoreDenied,
     UnknownHold,
     UnknownVersion,
 )
@@ -219,3 +222,49 @@ def test_what_is_shown_held_or_retained_does_not_expire(house: Storehouse) -> No
         structure.update_channel(ctx, channel="books", settings={"banner": versions[3].ref})
     assert expire(house) == [versions[4].ref, versions[5].ref]
     house.check(*versions[:4], *versions[6:])
+
+
+class _Locking(MemoryStore):
+    """A store that can lock objects; it remembers until when it was asked to."""
+
+    capabilities = replace(MemoryStore.capabilities, retain_until=True)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.until: dict[str, datetime] = {}
+
+    def put_new(self, key: str, content: BinaryIO, **more: Any) -> Any:
+        """Keep it, locked."""
+        found = super().put_new(key, content, **{**more, "retain_until": None})
+        if more.get("retain_until"):
+            self.until[key] = more["retain_until"]
+        return found
+
+    def delete(self, key: str) -> None:
+        """Refuse what is locked."""
+        if key in self.until:
+            raise StoreDenied(store="memory://", reason="the object is locked")
+        super().delete(key)
+
+
+def test_a_slot_with_a_duty_to_keep_retains_versions_and_locks_objects(database_url: str) -> None:
+    """Versions get their retention as they come, copies too; what a store locks the collector leaves, and says so."""
+    stores = _Locking(), _Locking()
+    slots = [Slot("ledger", ("*/*",), retain_days=10)]
+    house = Storehouse(database_url, stores[0], stores={"second": stores[1]}, slots=slots)
+    version = house.put(b"content", slot="ledger", label=None)
+    assert version.retain_until is not None
+    assert timedelta(days=9) < version.retain_until - version.created_at < timedelta(days=11)
+    house.do("mirror", store="second")
+    assert [len(one.until) for one in stores] == [1, 1]
+    with pytest.raises(OnHold):
+        house.do("drop_version", version=version.ref)
+    house.clock.move(days=11)
+    house.do("drop_version", version=version.ref)
+    done = house.collect()
+    assert (done.objects, [one.reason[:12] for one in done.undone]) == (0, ["store-denied"] * 2)
+    for one in stores:
+        one.until.clear()
+    assert house.collect().objects == 2
+    house.check()
+    house.close()

@@ -27,8 +27,9 @@ from mallcore.attachments.model.tables import version as versions
 from mallcore.attachments.operations.happened import VersionAdded
 from mallcore.attachments.operations.labels import moved
 from mallcore.attachments.operations.owners import Given, attachment_row, located, of_owner, of_row
+from mallcore.attachments.operations.policies import Slots
 from mallcore.attachments.operations.reading import one_version
-from mallcore.attachments.operations.staging import stage
+from mallcore.attachments.operations.staging import kept_until, stage
 from mallcore.attachments.rules.refs import LIVE, version_ref
 from mallcore.attachments.rules.uploads import OPEN, SWEPT
 from mallcore.errors import (
@@ -201,6 +202,7 @@ def _version(ctx: Context, row: Any, id: str, n: int) -> dict[str, Any]:
         "meta": row.meta,
         "created_by": ctx.principal.ref,
         "created_at": ctx.now(),
+        "retain_until": kept_until(ctx, ctx.port(Slots)[row.slot]),
     }
 
 

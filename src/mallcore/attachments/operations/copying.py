@@ -7,15 +7,16 @@ keeps the content from being collected; when its process dies, the collector fin
 from __future__ import annotations
 
 import hashlib
+from datetime import datetime
 from typing import Any, BinaryIO, NamedTuple
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 
 from mallcore.attachments.model.reports import Undone
-from mallcore.attachments.model.tables import blob, replica, upload
+from mallcore.attachments.model.tables import blob, replica, upload, version
 from mallcore.attachments.operations.kept import CopyLost, CopyMade
 from mallcore.attachments.operations.reading import replicas
-from mallcore.attachments.operations.staging import STAGED_FOR, new_incarnation
+from mallcore.attachments.operations.staging import STAGED_FOR, locked, new_incarnation
 from mallcore.attachments.rules.refs import object_key
 from mallcore.attachments.rules.uploads import EXPIRED, OPEN
 from mallcore.errors import ContentMismatch, MallError, ObjectExists, ObjectMissing, StoreUnavailable
@@ -113,11 +114,12 @@ def transfer(ctx: Context, planned: Planned, reread: bool = False) -> None:
     content, stores = planned.content, ctx.port(Stores)
     with ctx.apart() as own:
         sources = [row for row in replicas(own, content.unit_id, content.digest) if row.store != planned.store]
+        until = _retained(own, content)
     failed: MallError = ObjectMissing(key=content.digest)
     for source in sources:
         try:
             with stores[source.store].open(source.object_key) as stream:
-                _put(stores[planned.store], planned, stream, reread)
+                _put(stores[planned.store], planned, stream, until, reread)
             return
         except ContentMismatch as error:
             mark_lost(ctx, source, str(error))
@@ -127,10 +129,18 @@ def transfer(ctx: Context, planned: Planned, reread: bool = False) -> None:
     raise failed
 
 
-def _put(store: ObjectStore, planned: Planned, stream: BinaryIO, reread: bool) -> None:
+def _retained(ctx: Context, content: Any) -> datetime | None:
+    """Until when some version of the content must be kept."""
+    mine = (version.c.unit_id == content.unit_id, version.c.digest == content.digest, version.c.dropped_at.is_(None))
+    until: datetime | None = ctx.execute(select(func.max(version.c.retain_until)).where(*mine)).scalar_one()
+    return until
+
+
+def _put(store: ObjectStore, planned: Planned, stream: BinaryIO, until: datetime | None, reread: bool) -> None:
     content = planned.content
+    about: dict[str, Any] = {"size": content.size, "sha256": content.digest, "content_type": content.detected_type}
     try:
-        store.put_new(planned.key, stream, size=content.size, sha256=content.digest, content_type=content.detected_type)
+        store.put_new(planned.key, stream, **about, **locked(store, until))
     except ObjectExists:
         reread = True
     if reread and digest_of(store, planned.key) != content.digest:

@@ -23,7 +23,16 @@ from mallcore.attachments.operations.policies import Slots
 from mallcore.attachments.operations.quarantine import found_at_upload, refuse_bad, scanned
 from mallcore.attachments.operations.received import UploadEnded, UploadFinished
 from mallcore.attachments.operations.roles import written_store
-from mallcore.attachments.operations.staging import STAGED_FOR, Claim, Intended, Spooled, claimed, spooled, written
+from mallcore.attachments.operations.staging import (
+    STAGED_FOR,
+    Claim,
+    Intended,
+    Spooled,
+    claimed,
+    kept_until,
+    spooled,
+    written,
+)
 from mallcore.attachments.rules.uploading import refuse_beyond
 from mallcore.attachments.rules.uploads import EXPIRED, OPEN
 from mallcore.errors import (
@@ -156,7 +165,7 @@ def _kept(ctx: Context, row: Any, content: Spooled) -> Staged:
         claim = claimed(own, row.unit_id, content)
         _claim(own, current, content, claim)
     if claim.object_key is not None:
-        written(ctx, content, claim.store, claim.object_key)
+        written(ctx, content, claim.store, claim.object_key, kept_until(ctx, slot))
     with ctx.apart() as own:
         return _done(own, row, content, claim)
 

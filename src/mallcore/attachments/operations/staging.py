@@ -13,7 +13,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from io import BytesIO
 from typing import Any, BinaryIO, NamedTuple, cast
 
@@ -53,7 +53,7 @@ from mallcore.errors import (
 )
 from mallcore.kernel.context import Context
 from mallcore.kernel.ids import new_id
-from mallcore.kernel.objects import Stores
+from mallcore.kernel.objects import ObjectStore, Stores
 from mallcore.kernel.operations import operation
 
 STAGED_FOR = timedelta(hours=1)  # how long staged content waits to be attached
@@ -172,7 +172,7 @@ def keep(ctx: Context, intended: Intended, content: Spooled) -> Staged:
             )
         )
     if claim.object_key is not None:
-        written(ctx, content, claim.store, claim.object_key)
+        written(ctx, content, claim.store, claim.object_key, kept_until(ctx, slot))
     facts = content.facts
     return Staged(
         id=id,
@@ -264,13 +264,24 @@ def _placed(ctx: Context, row: Any, incarnation: str, to_write: bool) -> Claim:
     return Claim(incarnation, store, key)
 
 
-def written(ctx: Context, content: Spooled, name: str, key: str) -> None:
-    """U2: the bytes, under a key that is free or holds the same bytes already."""
+def kept_until(ctx: Context, slot: Slot) -> datetime | None:
+    """Until when what comes into the slot now must be kept, if it must."""
+    return None if slot.retain_days is None else ctx.now() + timedelta(days=slot.retain_days)
+
+
+def written(ctx: Context, content: Spooled, name: str, key: str, until: datetime | None = None) -> None:
+    """U2: the bytes, under a key that is free or holds the same bytes already; locked until then where that can be."""
     store, facts = ctx.port(Stores)[name], content.facts
+    about: dict[str, Any] = {"size": facts.size, "sha256": content.digest, "content_type": facts.detected_type}
     content.file.seek(0)
     try:
-        store.put_new(key, content.file, size=facts.size, sha256=content.digest, content_type=facts.detected_type)
+        store.put_new(key, content.file, **about, **locked(store, until))
     except ObjectExists:
         found = store.stat(key)
         if found.size != facts.size or found.sha256 not in (None, content.digest):
             raise StoreUnavailable(store=store.url, reason="an object it holds is not what was written") from None
+
+
+def locked(store: ObjectStore, until: datetime | None) -> dict[str, Any]:
+    """How to ask a store that can to let nobody, not even us, delete an object before then."""
+    return {"retain_until": until} if until is not None and store.capabilities.retain_until else {}

@@ -53,7 +53,8 @@ class Slot:
     ``most_frames`` or ``most_unpacked`` (bytes of an archive) is set, content whose headers do not tell is refused.
     ``verdicts`` are the checks that must have found a content clean before it is served. ``recipes`` are the presets
     from which derivatives are made; with ``only_presets`` from no others. ``keep_versions`` and ``keep_days`` bound
-    what is kept (None: for ever). ``public`` content has stable URLs for everybody; ``inline`` content may be shown in
+    what is kept (None: for ever); ``retain_days`` is how long each version must be kept, by the store itself where it
+    can (None: no such duty). ``public`` content has stable URLs for everybody; ``inline`` content may be shown in
     a page when its type is harmless.
 
     >>> avatar = Slot("avatar", types=("image/png", "image/jpeg"), largest=1 << 20, most_pixels=4_000_000)
@@ -74,6 +75,7 @@ class Slot:
     only_presets: bool = True
     keep_versions: int | None = None
     keep_days: int | None = None
+    retain_days: int | None = None
 
     def __post_init__(self) -> None:
         reason = _wrong(self)
@@ -113,7 +115,8 @@ def _wrong(slot: Slot) -> str | None:
         return f"types are such as image/png, image/* or */*, not {', '.join(wrong) or 'none'}"
     if any(len(check) > 40 or not _NAME.fullmatch(check) for check in slot.verdicts):
         return "a check's name is made of a-z, 0-9 and single - or _ between, up to 40 characters"
-    limits = (slot.largest, slot.most_pixels, slot.most_frames, slot.most_unpacked, slot.keep_versions, slot.keep_days)
+    limits = (slot.largest, slot.most_pixels, slot.most_frames, slot.most_unpacked, slot.keep_versions, slot.keep_days,
+              slot.retain_days)  # fmt: skip
     if any(limit is not None and limit < 1 for limit in limits):
         return "limits are above 0"
     names = [preset.name for preset in slot.recipes if preset.name]
