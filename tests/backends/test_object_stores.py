@@ -19,9 +19,10 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from mallcore import Mall
 from mallcore.backends import azure, fsspec, local, memory, s3
-from mallcore.errors import InvalidSettings
+from mallcore.errors import ContentMismatch, InvalidSettings, ObjectExists
 from mallcore.kernel.objects import ObjectStore
 from mallcore.testing import ObjectStoreContract, check_store
+from mallcore.testing.object_parts import digest_of, failing, raised, refused
 from mallcore.testing.object_servers import ACCESS_KEY, SECRET_KEY, AzuriteServer, SeaweedServer
 from tests.backends.sftp import SftpServer
 
@@ -225,6 +226,28 @@ def test_a_long_listing_is_whole(seaweed_server: SeaweedServer) -> None:
     assert store is not None
     assert [one.key for one in store.iter()] == keys
     assert len(list(store.iter("k10"))) == 100
+
+
+@pytest.mark.objects
+def test_a_very_large_object_goes_in_parts(seaweed_server: SeaweedServer) -> None:
+    """It is whole, exclusive and checked like a small one; what is refused or fails leaves no part behind."""
+    root, client = uuid4().hex, seaweed_server.client()
+    store = s3.object_store_backend(seaweed_server.url("parts", root), Path())
+    assert store is not None
+    content = os.urandom(1 << 20) * 65 + b"end"
+    told = {"size": len(content), "sha256": digest_of(content)}
+    for wrong in ({**told, "sha256": digest_of(b"")}, {**told, "size": 1}):
+        refused(ContentMismatch, store.put_new, "large", BytesIO(content), **wrong)
+    error = OSError("the source broke")
+    assert raised(store.put_new, "large", failing(70 << 20, error, rewinds=True), sha256=digest_of(b"")) is error
+    assert seaweed_server.peek("parts", f"{root}/large") is None
+    put = store.put_new("large", BytesIO(content), content_type="image/png", **told)
+    refused(ObjectExists, store.put_new, "large", BytesIO(content), **told)
+    assert digest_of(seaweed_server.peek("parts", f"{root}/large") or b"") == told["sha256"]
+    assert (put.etag or "").endswith("-5")
+    assert client.head_object(Bucket="parts", Key=f"{root}/large")["ContentType"] == "image/png"
+    assert client.list_multipart_uploads(Bucket="parts", Prefix=root).get("Uploads", []) == []
+    store.close()
 
 
 @pytest.mark.objects

@@ -159,7 +159,7 @@ def object_store_backend(url: str, folder: Path) -> ObjectStore | None:
         place.bucket,
         place.prefix,
         Signer(credentials(place), place.region),
-        transport(place),
+        place.url,
         timeout=place.timeout,
         lock=place.lock,
         clock=partial(datetime.now, UTC),

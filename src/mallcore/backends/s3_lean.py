@@ -1,7 +1,6 @@
 """The lean way into S3: one signed request for each call, over connections that belong to this process.
 
-The SHA-256 we have is the payload's hash that the signature covers, so the server refuses any other content. What is
-rare or larger than one request may be goes to s3fs.
+The SHA-256 we have is the payload's hash that the signature covers, so the server refuses any other content.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from xml.etree import ElementTree
 import urllib3
 from urllib3.exceptions import HTTPError
 
-from mallcore.backends.fsspec import FsspecStore
+from mallcore.backends.s3_parts import put_in_parts
 from mallcore.backends.sigv4 import EMPTY, Signer, path_of, query_of
 from mallcore.backends.streams import PIECE, Checked, checked, section
 from mallcore.errors import (
@@ -36,7 +35,7 @@ from mallcore.errors import (
 )
 from mallcore.kernel.objects import Capabilities, Signed, Stat, checked_key, checked_prefix
 
-_LARGEST = 5 << 30  # what one PUT may carry
+_WHOLE = 64 << 20  # what is sent by one PUT, which is no slower than parts, and checked by the server as a whole
 _TRIES = 4
 _AGAIN = {409, 429, 500, 502, 503, 504}
 _WEEK = 7 * 86_400
@@ -53,7 +52,7 @@ class LeanS3:
         bucket: str,
         prefix: str,
         signer: Signer,
-        fallback: FsspecStore,
+        url: str,
         *,
         timeout: float,
         lock: bool,
@@ -64,7 +63,7 @@ class LeanS3:
         self._prefix = f"{prefix}/" if prefix else ""
         self._place = f"{address}/{path_of(self._prefix)}"
         self._signer = signer
-        self._fallback = fallback
+        self._shown = url
         self._timeout = urllib3.Timeout(connect=5, read=timeout)
         self._lock = lock
         self._now = clock
@@ -84,7 +83,7 @@ class LeanS3:
     @property
     def url(self) -> str:
         """Bucket and prefix."""
-        return self._fallback.url
+        return self._shown
 
     def put_new(
         self,
@@ -100,9 +99,10 @@ class LeanS3:
         """Keep the content under a free key; the server checks its SHA-256."""
         checked_key(key)
         with _measured(content, size, sha256) as whole:
-            if whole.size > _LARGEST:
-                return self._fallback.put_new(key, whole.file, size=whole.size, sha256=whole.sha256)
             headers = self._put_headers(whole, content_type, cache_control, retain_until)
+            if whole.size > _WHOLE:
+                etag = put_in_parts(self._ask, key, whole, headers, self.url)
+                return Stat(key, whole.size, etag=etag, sha256=whole.sha256)
             response = self._put(key, whole, headers)
             if response.status == 412 and not (response.tries and self._is_ours(key, whole)):
                 raise ObjectExists(key=key)
@@ -250,7 +250,6 @@ class LeanS3:
         if self._pool is not None and self._pool[0] == os.getpid():
             self._pool[1].clear()
         self._pool = None
-        self._fallback.close()
 
     def __repr__(self) -> str:
         return f"<LeanS3 {self.url}>"
