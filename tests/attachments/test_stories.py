@@ -276,3 +276,15 @@ def test_who_may_do_little_may_retry_too(house: Storehouse) -> None:
         assert attachments.attach(ctx, staged=staged.id, idempotency_key="k") == made
     house.collect_later()
     house.check(made)
+
+
+def test_a_restored_version_is_kept_as_long_as_its_slot_says(database_url: str) -> None:
+    """It is a version like any other: the retention of its slot begins anew."""
+    house = Storehouse(database_url, "memory://", slots=[attachments.Slot("law", retain_days=30)])
+    first = house.put(b"a contract", slot="law")
+    assert first.retain_until is not None
+    house.clock.move(days=10)
+    again = house.do("restore_version", version=first.ref)
+    assert again.retain_until is not None
+    assert again.retain_until > first.retain_until
+    house.close()

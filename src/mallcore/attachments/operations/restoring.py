@@ -13,7 +13,9 @@ from mallcore.attachments.operations.attaching import Expect, Labelled, counted
 from mallcore.attachments.operations.happened import VersionAdded
 from mallcore.attachments.operations.labels import moved
 from mallcore.attachments.operations.owners import attachment_row, of_attachment
+from mallcore.attachments.operations.policies import Slots
 from mallcore.attachments.operations.reading import found_version, one_version
+from mallcore.attachments.operations.staging import kept_until
 from mallcore.attachments.rules.refs import LIVE, parsed, version_ref
 from mallcore.errors import (
     ContentErased,
@@ -70,5 +72,11 @@ def _held(ctx: Context, old: Version) -> None:
 
 def _again(ctx: Context, old: Version, n: int) -> dict[str, Any]:
     same = ("unit_id", "digest", "size", "file_name", "declared_type", "detected_type", "meta")
-    row = {name: getattr(old, name) for name in same}
-    return row | {"attachment_id": old.attachment, "n": n, "created_by": ctx.principal.ref, "created_at": ctx.now()}
+    slots = {slot.name: slot for slot in ctx.port(Slots).values()}
+    return {name: getattr(old, name) for name in same} | {
+        "attachment_id": old.attachment,
+        "n": n,
+        "created_by": ctx.principal.ref,
+        "created_at": ctx.now(),
+        "retain_until": kept_until(ctx, slots[old.slot]) if old.slot in slots else None,
+    }
