@@ -113,6 +113,8 @@ def _upload(ctx: Context, staged: str | Staged) -> Any:
 
 def _intent(ctx: Context, staged: str | Staged) -> Any:
     row = _upload(ctx, staged)
+    if row.kind == DERIVE:  # nobody sent it, so nobody attaches it
+        raise UnknownUpload(upload=row.id)
     if row.incarnation is None or (row.kind in ("direct", "tus") and row.state == "open"):
         raise UploadClosed(f"The upload {row.id!r} is not finished: finish it, then attach it.", upload=row.id)
     return row

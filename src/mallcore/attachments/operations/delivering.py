@@ -10,11 +10,12 @@ from pydantic import Field, SkipValidation
 from mallcore.attachments.model.links import Delivered, Disposition, PublicUrl, Purpose, Recipe, Via
 from mallcore.attachments.model.shapes import AttachmentRef, Version, VersionRef
 from mallcore.attachments.operations.answering import answered
-from mallcore.attachments.operations.contents import content_of, is_public, refuse_unservable, shown_as
+from mallcore.attachments.operations.contents import content_of, is_public, shown_as
 from mallcore.attachments.operations.edges import Addresses, Edges
 from mallcore.attachments.operations.happened import ContentRead, LinkDenied
 from mallcore.attachments.operations.links import KEYS, Admitted, Refusal, decide, link_key
 from mallcore.attachments.operations.owners import of_attachment
+from mallcore.attachments.operations.quarantine import refuse_on_record
 from mallcore.attachments.operations.reading import found_version, one_version
 from mallcore.attachments.operations.ways import Out, Way, about, event_of, file_path, sent, way_of
 from mallcore.attachments.rules.expiry import BUCKET, bucketed, repeated_jti
@@ -61,7 +62,7 @@ def deliver(
     ``via`` says what is tried first: an edge, the store, the mall itself; what can't be had is passed over.
     """
     found = found_version(ctx, parsed(version))
-    refuse_unservable(ctx, found)
+    refuse_on_record(ctx, found)
     content = content_of(ctx, found, derivative)
     out = Out(content, shown_as(ctx, content, disposition), shown_name(found.file_name))
     way = way_of(ctx, out, via, asked)
@@ -113,7 +114,7 @@ def deliver_file(
     # One content has one address, or a cache could be filled with copies of it.
     if (not public and edge is None) or path_name(found.file_name) != name:
         raise UnknownVersion(attachment=attachment, version=n)
-    refuse_unservable(ctx, found)
+    refuse_on_record(ctx, found)
     content = content_of(ctx, found, derivative)
     record_now(ctx, ContentRead(**about(content), details={} if edge is None else {"edge": edge.name}))
     cached = IMMUTABLE if public else f"private, max-age={BUCKET}"

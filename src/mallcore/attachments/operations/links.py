@@ -17,6 +17,7 @@ from mallcore.attachments.operations.contents import Content, content_of, refuse
 from mallcore.attachments.operations.edges import Addresses
 from mallcore.attachments.operations.happened import LinkDenied, LinkMade, LinkOpened, LinkRevoked
 from mallcore.attachments.operations.owners import of_attachment
+from mallcore.attachments.operations.quarantine import refuse_on_record
 from mallcore.attachments.operations.reading import found_version
 from mallcore.attachments.rules.refs import owner_parts, parsed
 from mallcore.attachments.rules.serving import served_type, shown_name
@@ -110,7 +111,7 @@ def link(
     """
     ctx.require("attachments.read", of_attachment(ctx, {"version": version}))
     found = found_version(ctx, parsed(version))
-    refuse_unservable(ctx, found)
+    refuse_on_record(ctx, found)
     content = content_of(ctx, found, derivative)
     key = ctx.port(Keyring).current(KEYS)
     bound_to, epoch = _bound(ctx, link_key(key), to)
