@@ -29,7 +29,7 @@ from mallcore.attachments.operations.labels import moved
 from mallcore.attachments.operations.owners import Given, attachment_row, located, of_owner, of_row
 from mallcore.attachments.operations.policies import Slots
 from mallcore.attachments.operations.reading import one_version
-from mallcore.attachments.operations.staging import kept_until, stage
+from mallcore.attachments.operations.staging import DERIVE, kept_until, stage
 from mallcore.attachments.rules.refs import LIVE, version_ref
 from mallcore.attachments.rules.uploads import OPEN, SWEPT
 from mallcore.errors import (
