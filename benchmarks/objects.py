@@ -254,7 +254,7 @@ def small(place: str, clients: dict[str, Client], rounds: int) -> Iterator[Findi
         finding = Finding(f"4 KiB {what}, one at a time", place, times=interleaved(alone, rounds, inner=4, warm=2))
         yield finding
         together = {name: at_once(call, names[name], 64) for name, call in calls.items()}
-        yield Finding(f"4 KiB {what}, {THREADS} threads", place, times=interleaved(together, max(rounds // 8, 3)))
+        yield Finding(f"4 KiB {what}, {THREADS} threads", place, times=interleaved(together, max(rounds // 3, 4)))
 
 
 def large(place: str, clients: dict[str, Client], rounds: int) -> Iterator[Finding]:
@@ -309,19 +309,19 @@ def everything(only: set[str], rounds: int) -> Iterator[Finding]:
         with seaweed() as server:
             found = dict(s3_clients(server, server.bucket("bench")))
             yield from small("S3", found, rounds)
-            yield from large("S3", found, max(rounds // 8, 3))
+            yield from large("S3", found, max(rounds // 4, 4))
             yield signing("S3", found, rounds)
     if "azure" in only:
         with azurite() as server:
             found = dict(azure_clients(server, server.container("bench")))
             yield from small("Azure", found, max(rounds // 2, 4))
-            yield from large("Azure", found, max(rounds // 16, 3))
+            yield from large("Azure", found, max(rounds // 8, 3))
             yield signing("Azure", found, rounds)
     if "local" in only:
         with tempfile.TemporaryDirectory(dir=".") as folder:
             found = dict(local_clients(Path(folder).resolve()))
             yield from small("local disk", found, rounds)
-            yield from large("local disk", found, max(rounds // 8, 3))
+            yield from large("local disk", found, max(rounds // 4, 4))
 
 
 def main() -> None:

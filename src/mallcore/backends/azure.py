@@ -57,9 +57,9 @@ class AzureStore(FsspecStore):
                     account["endpoint"], credential=credential, retry_policy=retry, **patience
                 )
 
-        known = {name: account[name] for name in ("account_name", "account_key") if name in account}
-        anon = {"anon": True} if "credential" in account else {}
-        return FileSystem(**known, **anon, use_listings_cache=False, skip_instance_cache=True)
+        known: dict[str, Any] = {name: account[name] for name in ("account_name", "account_key") if name in account}
+        known |= {"anon": True} if "credential" in account else {}  # else adlfs looks for Azure's default credential
+        return FileSystem(**known, use_listings_cache=False, skip_instance_cache=True)
 
     def sign_get(
         self,
@@ -111,7 +111,7 @@ class AzureStore(FsspecStore):
 def account_of(given: Mapping[str, str]) -> dict[str, Any]:
     """Name, endpoint and credential of the account, from the URL, else from the environment."""
     text = given.get("connection_string") or os.environ.get("AZURE_STORAGE_CONNECTION_STRING") or ""
-    parts = dict(part.partition("=")[::2] for part in text.split(";") if part)
+    parts = {name: value for name, _, value in (part.partition("=") for part in text.split(";"))}
     name = parts.get("AccountName") or given.get("account") or os.environ.get("AZURE_STORAGE_ACCOUNT_NAME", "")
     endpoint = parts.get("BlobEndpoint") or f"https://{name}.blob.{parts.get('EndpointSuffix', 'core.windows.net')}"
     key = parts.get("AccountKey") or ("" if text else os.environ.get("AZURE_STORAGE_ACCOUNT_KEY", ""))

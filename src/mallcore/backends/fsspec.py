@@ -7,37 +7,33 @@ process has a file system of its own, for the network ones break in a forked chi
 
 from __future__ import annotations
 
-import errno
 import io
 import json
 import os
 import random
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from threading import RLock
 from typing import Any, BinaryIO, ClassVar, cast
 from urllib.parse import parse_qsl
 
-from mallcore.backends.streams import PIECE, Checked, checked, section
+from mallcore.backends.fsspec_answers import stat_of, status_of, told
+from mallcore.backends.streams import Checked, checked, section
 from mallcore.errors import (
-    MallError,
     MissingExtra,
     ObjectExists,
     ObjectMissing,
     StoreDenied,
-    StoreFull,
-    StoreUnavailable,
 )
 from mallcore.kernel.hooks import hookimpl
 from mallcore.kernel.objects import Capabilities, ObjectStore, Signed, Stat, checked_key, checked_prefix
 
 _SMALL = 8 << 20
+_FIRST = 1 << 20
 _SLOWEST = 256 << 10  # bytes a second
 _EXCLUSIVE: dict[str, dict[str, Any]] = {
     **{name: {"mode": "create"} for name in ("s3", "s3a")},
@@ -131,7 +127,7 @@ class FsspecStore:
             self._write(path, whole)
         except Exception as error:
             # Where writing is exclusive it is whole, too: what lies there may be another's.
-            if self._creating is None and not isinstance(_told(error, path, self._url), ObjectExists):
+            if self._creating is None and not isinstance(told(error, path, self._url), ObjectExists):
                 with suppress(Exception):
                     self._remove_part(path, whole.size)
             raise
@@ -140,14 +136,11 @@ class FsspecStore:
         if self._creating is None:
             self.fs.makedirs(path.rpartition("/")[0], exist_ok=True)
         more = {**(self._creating or {}), **self._bounded(whole.size)}
-        if whole.size <= _SMALL:
+        if whole.path is None:
             content = whole.file.read()
             _again(lambda: self.fs.pipe_file(path, content, **more))
         else:
-            with tempfile.NamedTemporaryFile() as file:
-                shutil.copyfileobj(whole.file, file, PIECE)
-                file.flush()
-                _again(lambda: self.fs.put_file(file.name, path, **more))
+            _again(lambda: self.fs.put_file(whole.path, path, **more))
 
     def _bounded(self, size: int) -> dict[str, float]:
         """How long a write may take in all: aiohttp waits for ever for a server that does not read what it is sent."""
@@ -161,19 +154,40 @@ class FsspecStore:
         """The bytes of a range: a small one at once, a large one piece by piece."""
         path = self._path(key)
         with self._named(key):
+            first = self._at_once(path, start, end)
+            if first is not None:
+                return io.BytesIO(first)
             size = int(self._info(path)["size"])
-            start = min(start, size)
-            end = size if end is None else max(min(end, size), start)
-            if end - start <= _SMALL:
-                return io.BytesIO(self.fs.cat_file(path, start=start, end=end) if end > start else b"")
+            start, end = min(start, size), size if end is None else max(min(end, size), start)
+            if end == start:
+                return io.BytesIO()
             file = self.fs.open(path, "rb", block_size=_SMALL, cache_type="readahead")
             file.seek(start)
         return section(cast(BinaryIO, _Told(file, self, key)), end - start)
 
+    def _at_once(self, path: str, start: int, end: int | None) -> bytes | None:
+        """The range, asked for without knowing the size; nothing when there is more, or where this can't be asked."""
+        stop = start + _FIRST if end is None else min(end, start + _FIRST)
+        if stop <= start:
+            return None
+        try:
+            piece: bytes = self.fs.cat_file(path, start=start, end=stop)
+        except FileNotFoundError:
+            raise
+        except (OSError, ValueError) as error:  # empty, or it begins behind the end, or is a folder
+            if status_of(error) in (None, 416) and not isinstance(error, TimeoutError | ConnectionError):
+                return None
+            raise
+        except Exception as error:
+            if status_of(error) == 416:
+                return None
+            raise
+        return piece if len(piece) < _FIRST or stop == end else None
+
     def stat(self, key: str) -> Stat:
         """What is known of the object, as it is now."""
         with self._named(key):
-            return _stat(key, self._info(self._path(key)))
+            return stat_of(key, self._info(self._path(key)))
 
     def _info(self, path: str) -> dict[str, Any]:
         self.fs.invalidate_cache(path)  # a host's file system may keep listings
@@ -198,7 +212,7 @@ class FsspecStore:
         for path in sorted(found):
             key = path[start:]
             if key.startswith(prefix):
-                yield _stat(key, found[path])
+                yield stat_of(key, found[path])
 
     def sign_get(
         self,
@@ -252,10 +266,10 @@ class FsspecStore:
         try:
             yield
         except Exception as error:
-            told = _told(error, key, self._url)
-            if told is None or told is error:
+            meant = told(error, key, self._url)
+            if meant is None or meant is error:
                 raise
-            raise told from None
+            raise meant from None
 
 
 def _again(call: Callable[[], object], tries: int = 4) -> None:
@@ -264,7 +278,7 @@ def _again(call: Callable[[], object], tries: int = 4) -> None:
         try:
             call()
         except Exception as error:
-            if _status(error) != 409 or attempt == tries:
+            if status_of(error) != 409 or attempt == tries:
                 raise
             time.sleep(0.1 * 2**attempt * (0.5 + random.random()))
         else:
@@ -311,50 +325,6 @@ class _Told:
     def close(self) -> None:
         with self._store._named(self._key):
             self._file.close()
-
-
-def _stat(key: str, found: Mapping[str, Any]) -> Stat:
-    etag = found.get("ETag") or found.get("etag")
-    modified = found.get("LastModified") or found.get("last_modified") or found.get("mtime")
-    if isinstance(modified, int | float):
-        modified = datetime.fromtimestamp(modified, UTC)
-    when = modified if isinstance(modified, datetime) and modified.tzinfo is not None else None
-    version = found.get("VersionId") or found.get("version_id")
-    return Stat(key, int(found["size"]), etag and str(etag).strip('"'), version, modified=when)
-
-
-def _told(error: BaseException, key: str, store: str) -> MallError | None:
-    """The mall's word for an error of a file system, by its kind and the HTTP status in it or its causes."""
-    if isinstance(error, MallError):
-        return error
-    status = _status(error)
-    reason = f"{type(error).__name__}, HTTP {status}" if status else type(error).__name__
-    if status == 412 or isinstance(error, FileExistsError):
-        return ObjectExists(key=key)
-    if status in (401, 403) or isinstance(error, PermissionError):
-        return StoreDenied(store=store, reason=reason)
-    if status == 507 or (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)):
-        return StoreFull(store=store, reason=reason)
-    if isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError):
-        return ObjectMissing(key=key)
-    if isinstance(error, TypeError | AttributeError | NameError | LookupError):
-        return None  # a bug, here or there: it must not look like weather
-    return StoreUnavailable(store=store, reason=reason)
-
-
-def _status(error: BaseException | None) -> int | None:
-    """The HTTP status in an error or its causes, however its library spells it."""
-    for _ in range(6):
-        if error is None:
-            return None
-        response = getattr(error, "response", None)
-        if isinstance(response, Mapping):
-            response = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-        for found in (response, getattr(error, "status_code", None), getattr(error, "status", None)):
-            if isinstance(found, int):
-                return 412 if getattr(error, "error_code", None) == "BlobAlreadyExists" else found
-        error = error.__cause__ or error.__context__
-    return None
 
 
 @hookimpl(trylast=True)

@@ -6,7 +6,7 @@ import hashlib
 import io
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import BinaryIO, NamedTuple, cast
 
 from mallcore.errors import ContentMismatch
@@ -53,20 +53,28 @@ class Checked(NamedTuple):
     file: BinaryIO
     size: int
     sha256: str
+    path: str | None = None
+    """Where it lies as a file, if it is too large for memory."""
 
 
 @contextmanager
 def checked(content: BinaryIO, size: int | None, sha256: str | None) -> Iterator[Checked]:
     """Read the content into a spool, and refuse it (`ContentMismatch`) before anything of it is kept."""
-    with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as spool:
-        found, read = hashlib.sha256(), 0
+    with ExitStack() as stack:
+        spool: BinaryIO = io.BytesIO()
+        path, found, read = None, hashlib.sha256(), 0
         while piece := content.read(PIECE):
             read += len(piece)
             found.update(piece)
+            if path is None and read > _IN_MEMORY:
+                file = stack.enter_context(tempfile.NamedTemporaryFile())
+                file.write(cast(io.BytesIO, spool).getbuffer())
+                spool, path = cast(BinaryIO, file), file.name
             spool.write(piece)
         refuse_other(read, found.hexdigest(), size, sha256)
+        spool.flush()
         spool.seek(0)
-        yield Checked(cast(BinaryIO, spool), read, found.hexdigest())
+        yield Checked(spool, read, found.hexdigest(), path)
 
 
 def refuse_other(read: int, digest: str, size: int | None, sha256: str | None) -> None:
