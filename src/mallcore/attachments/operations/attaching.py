@@ -100,7 +100,7 @@ def attach(
 
 def claimed_by(ctx: Context, staged: str | Staged) -> None:
     """U3 of content that becomes no version: its intent is dropped, and its blob is ready."""
-    _taken(ctx, _intent(ctx, staged))
+    _taken(ctx, _upload(ctx, staged))
 
 
 def _upload(ctx: Context, staged: str | Staged) -> Any:
