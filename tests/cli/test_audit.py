@@ -121,5 +121,6 @@ def test_a_person_is_erased(books: Cli) -> None:
     """`audit erase-subject` destroys a person's key."""
     assert books("access", "grant", "user:ada", "visitor").code == 0
     assert books("audit", "show", "--json").json["items"][0]["after"]["principal"] == "user:ada"
-    assert books("audit", "erase-subject", "user:ada", "--json").json["subjects"] == 1
+    assert "--yes" in books("audit", "erase-subject", "user:ada").err
+    assert books("audit", "erase-subject", "user:ada", "--yes", "--json").json["subjects"] == 1
     assert books("audit", "show", "--json").json["items"][1]["after"]["principal"] == "user:(erased)"

@@ -42,6 +42,8 @@ class Face:
     """The kind of edit that a draft keeps instead, when one is named with --draft."""
     long: bool = False
     """Whether it may take so long that somebody wants to see how far it is."""
+    final: bool = False
+    """Whether it can't be taken back: then it is done only when it is asked for with --yes."""
 
     @property
     def operation(self) -> Operation:
@@ -72,6 +74,8 @@ class Face:
             )
         if self.edit:
             yield option("kept_in", str, "Keep this edit in a draft instead.", ("--draft",), "DRAFT")
+        if self.final:
+            yield flag("sure", "Do it: it can't be taken back.", ("--yes",))
         if "cursor" in known:
             yield flag("all_pages", "Show all pages.", ("--all",))
 
@@ -87,6 +91,8 @@ def bind(app: typer.Typer, face: Face) -> None:
 
 def _run(cli: Cli, face: Face, given: dict[str, Any]) -> None:
     draft, all_pages = given.pop("kept_in", None), given.pop("all_pages", False)
+    if face.final and not given.pop("sure", False):
+        raise InvalidInput("This can't be taken back, so nothing was done: --yes does it.", field="--yes")
     hints = face.operation.hints
     arguments = {name: _value(name, kind_of(hints[name]), one) for name, one in given.items() if one is not None}
     arguments = {name: None if one == TOP and name == "parent" else one for name, one in arguments.items()}

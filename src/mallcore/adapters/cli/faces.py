@@ -132,11 +132,11 @@ STORES = (
     Face("attachments mirror", attachments.mirror, "store", forms.card, long=True),
     Face("attachments migrate", attachments.migrate, "to", forms.card, long=True),
     Face("attachments retain", attachments.set_retention, "version", forms.card),
-    Face("attachments drop", attachments.drop_version, "version", forms.card),
+    Face("attachments drop", attachments.drop_version, "version", forms.card, final=True),
     Face("attachments hold", attachments.place_hold, "attachment", forms.card),
     Face("attachments release", attachments.release_hold, "hold", forms.card),
     Face("attachments holds", attachments.list_holds, show=table("id", "attachment", "n", "reason", "placed_by")),
-    Face("attachments erase", attachments.erase, "principal", forms.card, long=True),
+    Face("attachments erase", attachments.erase, "principal", forms.card, long=True, final=True),
     Face("attachments quarantine", attachments.list_quarantined, show=table(*attachments.Waiting.model_fields)),
     Face("attachments verdict", attachments.record_verdict, "check result", forms.card),
 )  # fmt: skip
@@ -154,7 +154,7 @@ AUDIT = (
     Face("audit checkpoint", audit.checkpoint, show=forms.card),
     Face("audit checkpoints", audit.list_checkpoints, show=table("size", "root", "made_at", "stored_at", "failure")),
     Face("audit keys", audit.verification_keys, show=table("number", "state", "created_at", "key")),
-    Face("audit erase-subject", audit.erase_subject, "principal", forms.card),
+    Face("audit erase-subject", audit.erase_subject, "principal", forms.card, final=True),
 )  # fmt: skip
 FACES = (
     *UNITS,
