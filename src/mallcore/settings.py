@@ -53,7 +53,8 @@ class MallSettings(BaseModel):
     poll_seconds: float = Field(1.0, gt=0, le=3600, description="How often to look for changes while the bus is gone.")
     busy_seconds: float = Field(10.0, gt=0, le=600, description="How long to wait for a locked database.")
     collect: Literal["auto", "never"] = Field(
-        "auto", description="Keep the object stores in order every hour: expire, mirror, collect; `never`: only by hand."
+        "auto",
+        description="Keep the object stores in order every hour: expire, mirror, collect; `never`: only by hand.",
     )
     collect_grace: float = Field(
         86_400.0, ge=0, description="Seconds after which content that nothing refers to may be collected."
