@@ -251,6 +251,27 @@ def test_a_very_large_object_goes_in_parts(seaweed_server: SeaweedServer) -> Non
 
 
 @pytest.mark.objects
+def test_type_and_cache_control_are_kept(seaweed_server: SeaweedServer, azurite_server: AzuriteServer) -> None:
+    """A CDN that reads the store itself is told what it serves, and for how long; small objects and large ones."""
+    told = {"content_type": "image/png", "cache_control": "public, max-age=31536000, immutable"}
+    client = seaweed_server.client()
+    for transport in ("auto", "s3fs"):
+        store = s3.object_store_backend(seaweed_server.url("labels", transport, transport=transport), Path())
+        assert store is not None
+        for key, body in (("small", b"x"), ("large", bytes(9 << 20))):
+            store.put_new(key, BytesIO(body), **told)
+            found = client.head_object(Bucket="labels", Key=f"{transport}/{key}")
+            assert (found["ContentType"], found["CacheControl"]) == tuple(told.values())
+    blobs = azure.object_store_backend(azurite_server.url("labels"), Path())
+    assert blobs is not None
+    for key, body in (("small", b"x"), ("large", bytes(9 << 20))):
+        blobs.put_new(key, BytesIO(body), **told)
+        with azurite_server.client().get_blob_client("labels", key) as blob:
+            settings = blob.get_blob_properties().content_settings
+        assert (settings.content_type, settings.cache_control) == tuple(told.values())
+
+
+@pytest.mark.objects
 def test_what_is_retained_outlives_its_deletion(seaweed_server: SeaweedServer) -> None:
     """In a bucket with Object Lock (``lock=1``) not even its owner can delete what is retained."""
     client, bucket = seaweed_server.client(), f"lock{uuid4().hex[:12]}"

@@ -33,7 +33,7 @@ class AzureStore(FsspecStore):
         self._prefix = f"{prefix}/" if prefix else ""
         self._account = account
         root = f"{container}/{prefix}".rstrip("/")
-        super().__init__(self._filesystem, root, f"az://{root}", creating={"overwrite": False})
+        super().__init__(self._filesystem, root, f"az://{root}", creating={"overwrite": False}, labels=_settings)
         signs = "account_key" in account
         self.capabilities = Capabilities(
             exclusive=True, durable=True, checksum=True, ranges=True, presign_get=signs, presign_put=signs
@@ -106,6 +106,12 @@ class AzureStore(FsspecStore):
             **overrides,
         )
         return f"{self._account['endpoint']}/{self._container}/{quote(name)}?{token}", expires
+
+
+def _settings(content_type: str | None, cache_control: str | None) -> dict[str, Any]:
+    from azure.storage.blob import ContentSettings
+
+    return {"content_settings": ContentSettings(content_type=content_type, cache_control=cache_control)}
 
 
 def account_of(given: Mapping[str, str]) -> dict[str, Any]:

@@ -46,7 +46,8 @@ class FsspecStore:
 
     ``fs`` is a file system, or a function that makes one and is called once in every process. ``creating`` are the
     arguments by which it writes only under a name that is free; where there are none, the name is looked up first, and
-    a race is won by the last. ``patience`` (seconds, for asynchronous ones) bounds how long a write may take.
+    a race is won by the last. ``patience`` (seconds, for asynchronous ones) bounds how long a write may take;
+    ``labels`` gives the arguments by which type and cache control are kept with the content.
 
     >>> from fsspec.implementations.dirfs import DirFileSystem
     >>> from fsspec.implementations.memory import MemoryFileSystem
@@ -65,6 +66,7 @@ class FsspecStore:
         creating: Mapping[str, Any] | None = None,
         durable: bool = False,
         patience: float | None = None,
+        labels: Callable[[str | None, str | None], dict[str, Any]] | None = None,
     ) -> None:
         protocol = "" if _makes(fs) else fs.protocol if isinstance(fs.protocol, str) else fs.protocol[0]
         if protocol in _EXCLUSIVE:
@@ -75,6 +77,7 @@ class FsspecStore:
         self._url = url or f"{protocol}://{root.lstrip('/')}"
         self._creating = creating
         self._patience = patience
+        self._labels = labels
         self._gates: dict[int, AbstractContextManager[Any]] = {}
         self._made: tuple[int, Any, AbstractContextManager[Any]] | None = None
         self.capabilities = Capabilities(exclusive=creating is not None, durable=durable, checksum=True, ranges=True)
@@ -118,13 +121,13 @@ class FsspecStore:
         with checked(content, size, sha256) as whole, self._named(key):
             if self._creating is None and self.fs.exists(path):
                 raise ObjectExists(key=key)
-            self._publish(path, whole)
+            self._publish(path, whole, self._labels(content_type, cache_control) if self._labels else {})
             return Stat(key, whole.size)
 
-    def _publish(self, path: str, whole: Checked) -> None:
+    def _publish(self, path: str, whole: Checked, labels: Mapping[str, Any]) -> None:
         """Write, and on failure leave nothing: but never remove what another writer has put there."""
         try:
-            self._write(path, whole)
+            self._write(path, whole, labels)
         except Exception as error:
             # Where writing is exclusive it is whole, too: what lies there may be another's.
             if self._creating is None and not isinstance(told(error, path, self._url), ObjectExists):
@@ -132,10 +135,10 @@ class FsspecStore:
                     self._remove_part(path, whole.size)
             raise
 
-    def _write(self, path: str, whole: Checked) -> None:
+    def _write(self, path: str, whole: Checked, labels: Mapping[str, Any]) -> None:
         if self._creating is None:
             self.fs.makedirs(path.rpartition("/")[0], exist_ok=True)
-        more = {**(self._creating or {}), **self._bounded(whole.size)}
+        more = {**(self._creating or {}), **self._bounded(whole.size), **labels}
         if whole.path is None:
             content = whole.file.read()
             _again(lambda: self.fs.pipe_file(path, content, **more))

@@ -117,8 +117,19 @@ def transport(place: Place) -> FsspecStore:
         return fs
 
     root = f"{place.bucket}/{place.prefix}".rstrip("/")
-    creating = {"mode": "create"}
-    return FsspecStore(connect, root, place.url, creating=creating, durable=True, patience=place.timeout)
+    return FsspecStore(
+        connect,
+        root,
+        place.url,
+        creating={"mode": "create"},
+        durable=True,
+        patience=place.timeout,
+        labels=lambda kind, cache: _given(ContentType=kind, CacheControl=cache),
+    )
+
+
+def _given(**values: str | None) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def credentials(place: Place) -> Callable[[], Credentials]:

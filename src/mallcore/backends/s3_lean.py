@@ -23,7 +23,7 @@ from urllib3.exceptions import HTTPError
 
 from mallcore.backends.s3_parts import put_in_parts
 from mallcore.backends.sigv4 import EMPTY, Signer, path_of, query_of
-from mallcore.backends.streams import PIECE, Checked, checked, section
+from mallcore.backends.streams import PIECE, Checked, checked
 from mallcore.errors import (
     ContentMismatch,
     InvalidInput,
@@ -150,7 +150,7 @@ class LeanS3:
         if response.status == 416:  # the range begins behind the end
             response.release_conn()
             return io.BytesIO()
-        return section(cast(BinaryIO, _Body(response, self.url)), None)
+        return cast(BinaryIO, _Body(response, self.url))
 
     def stat(self, key: str) -> Stat:
         """What is known of the object, as it is now."""
@@ -365,21 +365,28 @@ class _Source:
             raise
 
 
-class _Body:
+class _Body(io.BufferedIOBase):
     """The body of an answer, whose errors are the mall's; a body that ends too early is one."""
 
     def __init__(self, response: Any, store: str) -> None:
         self._response = response
         self._store = store
 
-    def read(self, size: int) -> bytes:
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def read(self, size: int | None = -1) -> bytes:
+        """As much as is asked for, as long as there is some."""
         try:
-            piece: bytes = self._response.read(size)
+            piece: bytes = self._response.read(None if size is None or size < 0 else size)
             return piece
         except HTTPError as error:
             raise StoreUnavailable(store=self._store, reason=type(error).__name__) from None
 
     def close(self) -> None:
-        # What was not read to its end can't be used for the next request.
-        self._response.close()
-        self._response.release_conn()
+        """What was not read to its end can't be used for the next request."""
+        if not self.closed:
+            self._response.close()
+            self._response.release_conn()
+        super().close()
