@@ -8,7 +8,7 @@ from base64 import b64encode
 import httpx
 import pytest
 
-from mallcore import Mall, Principal, attachments
+from mallcore import Mall, Principal, attachments, audit
 from mallcore.api import Options
 from tests.adapters.faces import WEB, Opened
 from tests.adapters.test_files_over_the_wire import books as books
@@ -120,10 +120,72 @@ def test_the_length_may_come_later(kind: str, books: Mall) -> None:
         assert client.send("HEAD", TUS).headers["upload-length"] == "4"
 
 
+@pytest.mark.parametrize("kind", WEB)
+def test_the_first_part_may_come_with_the_beginning(kind: str, books: Mall) -> None:
+    """One request less for each file; a first part that is refused leaves no upload that nobody knows."""
+    with Opened(kind, books) as opened:
+        wrong = "sha1 " + b64encode(hashlib.sha1(b"other").digest()).decode()
+        refused = opened.send(
+            "POST", "/tus", {**BEGUN, **PART, "upload-length": "5", "upload-checksum": wrong}, b"hello"
+        )
+        assert refused.status_code == 460, refused.text
+        too_much = opened.send("POST", "/tus", {**BEGUN, **PART, "upload-length": "4"}, b"hello")
+        assert too_much.status_code == 413, too_much.text
+        client = Client(opened)
+        made = client.send("POST", {**BEGUN, **PART, "upload-length": "5"}, b"hel")
+        assert (made.status_code, made.headers["upload-offset"]) == (201, "3"), made.text
+        client.where = made.headers["location"].removeprefix(opened.base)
+        assert client.part(3, b"lo").headers["upload-offset"] == "5"
+        whole = opened.send("POST", "/tus", {**BEGUN, **PART, "upload-length": "5"}, b"hello")
+        assert whole.headers["upload-offset"] == "5"
+    with books.begin(OWNER) as ctx:
+        for where in (client.where, whole.headers["location"]):
+            made_of = attachments.attach(ctx, staged=where.rpartition("/")[2])
+            assert made_of.digest == hashlib.sha256(b"hello").hexdigest()
+        ended = [one.operation for one in audit.list_records(ctx).items if one.operation == "attachments.end_upload"]
+        assert len(ended) == 2
+
+
+@pytest.mark.parametrize("kind", WEB)
+def test_metadata_is_told_as_far_as_a_header_can(kind: str, books: Mall) -> None:
+    """Whatever an upload was begun with elsewhere, the header stays one header, and does not lie about the owner."""
+    meta = {"a\r\nSet-Cookie": "x", "two words": "x", "ü": "x", "owner": "user:eve", "n": 7, "long": "x" * 9000}
+    with books.begin(OWNER) as ctx:
+        begun = attachments.begin_upload(ctx, owner="channel:books", file_name="a", meta=meta)
+    with Opened(kind, books) as opened:
+        told = opened.send("HEAD", f"/tus/{begun.id}", TUS).headers["upload-metadata"]
+        assert sorted(one.partition(" ")[0] for one in told.split(",")) == ["filename", "n", "owner", "slot"]
+        assert b64encode(begun.owner.encode()).decode() in told
+
+
+@pytest.mark.parametrize("kind", WEB)
+def test_an_upload_whose_end_was_not_heard_of_is_finished(kind: str, books: Mall) -> None:
+    """The last part is there, and then the server dies: whoever asks where the upload stands gets it finished."""
+    with Opened(kind, books) as opened:
+        client = Client(opened)
+        client.begin(5)
+        upload = client.where.rpartition("/")[2]
+        with books.begin(OWNER) as ctx:
+            attachments.append(ctx, upload=upload, offset=0, content=b"hello")
+            assert attachments.get_upload(ctx, upload=upload).state == "open"
+        assert client.offset == 5
+    with books.begin(OWNER) as ctx:
+        assert attachments.attach(ctx, staged=upload).size == 5
+
+
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
         ({}, 400),
+        ({"upload-length": "1", "upload-concat": "partial"}, 400),
+        ({"upload-length": "1", "upload-checksum": "md4 AAAA"}, 400),
+        (
+            {
+                "upload-length": str(300 << 20),
+                "upload-metadata": told(filename="a", owner="channel:books", slot="image"),
+            },
+            413,
+        ),
         ({"upload-length": "x"}, 400),
         ({"upload-length": "1", "upload-defer-length": "1"}, 400),
         ({"upload-length": str(6 << 30)}, 413),
@@ -147,7 +209,9 @@ def test_what_the_server_can_is_told(kind: str, books: Mall) -> None:
     with Opened(kind, books) as opened:
         told = opened.send("OPTIONS", "/tus", {})
         assert (told.status_code, told.headers["tus-version"]) == (204, "1.0.0")
-        assert {"creation", "expiration", "checksum", "termination"} <= set(told.headers["tus-extension"].split(","))
+        assert {"creation", "creation-with-upload", "expiration", "checksum", "termination"} <= set(
+            told.headers["tus-extension"].split(",")
+        )
         assert told.headers["tus-max-size"] == str(Options().max_upload)
         assert opened.send("PUT", "/tus", TUS).status_code == 405
 

@@ -1,13 +1,14 @@
 """Bodies that are read while they come, and contents that are sent piece by piece."""
 
 import io
+import itertools
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
 import pytest
 
 from mallcore.api import Chunks, Refused, Request
-from mallcore.api.bodies import Body, length_of
+from mallcore.api.bodies import Body, Paced, length_of
 from mallcore.api.deliveries import delivered
 from tests.api.conftest import Asking
 
@@ -49,6 +50,24 @@ def test_a_body_that_breaks_off_is_refused(source: Wire, length: int | None, sta
     with pytest.raises(Refused) as caught:
         Body(source, length, 10).read()
     assert caught.value.status == status
+
+
+def dripping(bytes_each: int, seconds_each: float) -> Paced:
+    """A source that brings so many bytes after so many seconds, again and again."""
+    times = itertools.count()
+
+    def clock() -> float:
+        return (next(times) + 1) // 2 * seconds_each  # it is asked before and behind each piece
+
+    return Paced(Wire(*[b"x" * bytes_each] * 100), patience=10, slowest=100, clock=clock)
+
+
+def test_a_client_may_be_slow_but_not_for_ever() -> None:
+    """Now and then a pause, yes; a byte a second to keep a place, no: 408 long before a limit on bytes ends it."""
+    assert len(Body(dripping(900, 9.0), None, 1 << 20).read()) == 90_000
+    with pytest.raises(Refused) as caught:
+        Body(dripping(1, 1.0), None, 1 << 20).read()
+    assert caught.value.status == 408
 
 
 @pytest.mark.parametrize("header", ["", "-1", "1e3", "٣", "9" * 30])
@@ -100,3 +119,4 @@ def test_what_streams_is_known_before_it_is_read(ask: Asking) -> None:
     assert not streams(Request("POST", "/channels"))
     assert not streams(Request("POST", "/nowhere"))
     assert not streams(Request("POST", "/tus"))
+    assert streams(Request("POST", "/tus", headers={"content-type": "application/offset+octet-stream"}))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from mallcore.adapters.forms import read_form
@@ -12,6 +13,8 @@ from mallcore.errors import InvalidInput
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
+
+    from mallcore.api.bodies import Source
 
 __all__ = ["MallWSGI"]
 
@@ -46,7 +49,7 @@ class MallWSGI:
         elif not end_known(request, environ):
             return self.dispatch.refuse(request, no_length())
         else:
-            request.stream = environ["wsgi.input"]
+            request.stream = flowing(environ)
         return self.dispatch.run(request)
 
 
@@ -71,6 +74,12 @@ def no_length() -> Refused:
 def end_known(request: Request, environ: Mapping[str, Any]) -> bool:
     """Whether reading stops at the end of the body: by its length, or because the server sees to it."""
     return request.headers.get("content-length", "").isdecimal() or bool(environ.get("wsgi.input_terminated"))
+
+
+def flowing(environ: Mapping[str, Any]) -> Source:
+    """The body as it comes: where the server lets us, a read gives what is there, so that a slow client is noticed."""
+    stream = environ["wsgi.input"]
+    return SimpleNamespace(read=getattr(stream, "read1", stream.read))
 
 
 def status_line(response: Response) -> str:

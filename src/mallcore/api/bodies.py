@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol
 
@@ -21,6 +22,29 @@ class Source(Protocol):
     def read(self, size: int, /) -> bytes:
         """Up to so many bytes; waits for the first."""
         ...
+
+
+class Paced:
+    """A source whose client may keep its reader waiting for so long, and then for a second per so many bytes."""
+
+    def __init__(
+        self, source: Source, patience: float, slowest: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._source = source
+        self._patience = patience
+        self._slowest = slowest
+        self._clock = clock
+        self._waited = 0.0
+
+    def read(self, size: int, /) -> bytes:
+        """Up to so many bytes; `TimeoutError` for a client that is too slow."""
+        began = self._clock()
+        piece = self._source.read(size)
+        # Only waiting counts: what the reader does with its bytes is not the client's fault.
+        self._waited = max(0.0, self._waited + self._clock() - began - len(piece) / self._slowest)
+        if self._waited > self._patience:
+            raise TimeoutError
+        return piece
 
 
 class Body(io.RawIOBase):
@@ -51,7 +75,7 @@ class Body(io.RawIOBase):
         try:
             return self._source.read(size)
         except TimeoutError:
-            raise Refused(408, InvalidInput(field="body", reason="nothing came for too long")) from None
+            raise Refused(408, InvalidInput(field="body", reason="it came too slowly")) from None
         except OSError:
             raise cut_off(f"the connection ended after {self._came} bytes") from None
 

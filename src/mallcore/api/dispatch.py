@@ -45,7 +45,7 @@ class Dispatch:
         self.mall = mall
         self.options = options or Options()
         self.streams = Streams(self.options.max_streams, self.options.heartbeat)
-        self._receiver = Receiver(self.options.max_upload, forms)
+        self._receiver = Receiver(self.options, forms)
         self._tus = Tus(mall, self.options.max_upload, self._begin, self._receiver.opened)
         self._authenticate = authenticate
         self._known: Table | None = None

@@ -82,13 +82,15 @@ class Options:
 
     ``blocking`` says that ``authenticate`` may wait (for a database, a network), so that it must not be called on an
     event loop: then every request goes to a thread. ``max_upload`` limits bodies that are read while they come; on an
-    event loop, ``max_uploads`` of them may come at once, and one from which nothing came for ``patience`` seconds ends.
+    event loop, ``max_uploads`` of them may come at once. A client that has kept the mall waiting for ``patience``
+    seconds, less one for each ``slowest`` bytes it brought, is not waited for any longer.
     """
 
     max_body: int = 32 << 20
     max_upload: int = 5 << 30
     max_uploads: int = 32
     patience: float = 60.0
+    slowest: int = 1 << 10
     max_streams: int = 1000
     heartbeat: float = 15.0
     challenge: str = 'Bearer realm="mall"'

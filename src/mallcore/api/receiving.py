@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from typing import Any, BinaryIO, cast
 
 from mallcore.api.arguments import arguments
-from mallcore.api.bodies import Body, Form, Forms, is_form, length_of, refuse_larger, refuse_other_types
-from mallcore.api.http import Request
+from mallcore.api.bodies import Body, Form, Forms, Paced, is_form, length_of, refuse_larger, refuse_other_types
+from mallcore.api.http import Options, Request
 from mallcore.api.rules.negotiation import media_type
 from mallcore.api.rules.openapi import FORM
 from mallcore.api.rules.problems import Refused
@@ -21,10 +21,10 @@ _FILE = "file"
 
 
 class Receiver:
-    """Reads bodies up to a limit; ``forms`` reads those that are forms, where there is something that can."""
+    """Reads bodies as the options allow; ``forms`` reads those that are forms, where there is something that can."""
 
-    def __init__(self, limit: int, forms: Forms | None) -> None:
-        self._limit = limit
+    def __init__(self, options: Options, forms: Forms | None) -> None:
+        self._options = options
         self._forms = forms
 
     @contextmanager
@@ -58,9 +58,10 @@ class Receiver:
     def opened(self, request: Request) -> BinaryIO:
         """The body, to be read while it comes; 413 when more is announced than may come."""
         source = io.BytesIO(request.body) if request.stream is None else request.stream
-        length = length_of(request.headers.get("content-length", ""))
-        refuse_larger(length or 0, self._limit)
-        return cast(BinaryIO, Body(source, length, self._limit))
+        length, options = length_of(request.headers.get("content-length", "")), self._options
+        refuse_larger(length or 0, options.max_upload)
+        paced = Paced(source, options.patience, options.slowest)
+        return cast(BinaryIO, Body(paced, length, options.max_upload))
 
 
 def _brought(route: Route, form: Form) -> dict[str, Any]:

@@ -5,8 +5,8 @@ When all has come, the content waits to be attached under the upload's id: `atta
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, suppress
 from datetime import datetime
 from email.utils import format_datetime
 from typing import Any, BinaryIO
@@ -16,7 +16,7 @@ from mallcore.api.bodies import refuse_other_types
 from mallcore.api.http import Mall, Request, Response
 from mallcore.api.rules import tus as rules
 from mallcore.api.rules.problems import Refused
-from mallcore.errors import ContentMismatch, InvalidInput, LimitExceeded, UnknownOperation, UploadClosed
+from mallcore.errors import ContentMismatch, InvalidInput, LimitExceeded, MallError, UnknownOperation, UploadClosed
 from mallcore.kernel.context import Context
 from mallcore.kernel.operations import run
 
@@ -41,7 +41,7 @@ class Tus:
 
     def streams_body(self, request: Request) -> bool:
         """Whether its body is read while it comes."""
-        return self.takes(request) and self._method(request) == "PATCH"
+        return self.takes(request) and (self._method(request) == "PATCH" or rules.brings_a_part(request.headers))
 
     def answer(self, request: Request) -> Response:
         """The response."""
@@ -53,6 +53,7 @@ class Tus:
             error = UnknownOperation(method=method[:20], path=request.path[:200])
             raise Refused(405, error, {"allow": ", ".join([*answers, "OPTIONS"])})
         rules.refuse_other_versions(request.headers)
+        rules.refuse_pieces(request.headers)
         return answers[method](request, upload)
 
     @staticmethod
@@ -81,18 +82,30 @@ class Tus:
         given = rules.begun_with(rules.metadata(request.headers.get("upload-metadata", "")))
         if size is not None and size > self._largest:
             raise Refused(413, LimitExceeded(what="the upload in bytes", actual=size, limit=self._largest))
+        checksum = self._checksum(request)
         found = self._call(request, "begin_upload", size=size, **given)
-        if size == 0:
+        where = ("location", f"{quote(request.base, safe='/')}{rules.PATH}/{found.id}")
+        if rules.brings_a_part(request.headers):
+            found = self._first(request, found.id, checksum)
+        elif size == 0:
             self._call(request, "finish_upload", upload=found.id)
-        where = f"{quote(request.base, safe='/')}{rules.PATH}/{found.id}"
-        return Response(201, [("location", where), _NOT_STORED, _expires(found.expires)])
+        return Response(201, [where, _offset(found.offset), _NOT_STORED, _expires(found.expires)])
+
+    def _first(self, request: Request, upload: str, checksum: str | None) -> Any:
+        """The part that came with the beginning. When it fails, its client does not know where to go on."""
+        try:
+            return self._appended(request, upload, 0, {"checksum": checksum})
+        except Exception:
+            with suppress(MallError, Refused):
+                self._call(request, "end_upload", upload=upload)
+            raise
 
     def _head(self, request: Request, upload: str) -> Response:
         found = self._call(request, "get_upload", upload=upload)
+        self._finish(request, found)  # who brought the last part may have gone before it was finished
         told = {"filename": found.file_name, "filetype": found.declared_type, "owner": found.owner, "slot": found.slot}
-        told |= found.meta or {}
         size = ("upload-defer-length", "1") if found.size is None else ("upload-length", str(found.size))
-        known = ("upload-metadata", rules.metadata_header({key: str(value) for key, value in told.items() if value}))
+        known = ("upload-metadata", rules.metadata_header({**told, **(found.meta or {}), **told}))
         return Response(200, [_offset(found.offset), size, known, _NOT_STORED, _expires(found.expires)])
 
     def _patch(self, request: Request, upload: str) -> Response:
@@ -100,17 +113,23 @@ class Tus:
         offset = rules.number(request.headers, "Upload-Offset")
         if offset is None:
             raise Refused(400, InvalidInput(field="Upload-Offset", reason="say where the part begins"))
-        given = {"size": rules.number(request.headers, "Upload-Length"), "checksum": self._checksum(request)}
+        size = rules.number(request.headers, "Upload-Length")
+        found = self._appended(request, upload, offset, {"size": size, "checksum": self._checksum(request)})
+        return Response(204, [_offset(found.offset), _NOT_STORED, _expires(found.expires)])
+
+    def _appended(self, request: Request, upload: str, offset: int, given: Mapping[str, Any]) -> Any:
+        """The upload with one part more; the last one finishes it."""
         more = {name: value for name, value in given.items() if value is not None}
         try:
             found = self._call(request, "append", upload=upload, offset=offset, content=self._opened(request), **more)
         except ContentMismatch as error:
             raise Refused(rules.CHECKSUM_MISMATCH, error) from None
-        except LimitExceeded as error:
-            raise Refused(413, error) from None
-        if found.offset == found.size:
-            self._call(request, "finish_upload", upload=upload)
-        return Response(204, [_offset(found.offset), _NOT_STORED, _expires(found.expires)])
+        self._finish(request, found)
+        return found
+
+    def _finish(self, request: Request, found: Any) -> None:
+        if found.state == "open" and found.offset == found.size:
+            self._call(request, "finish_upload", upload=found.id)
 
     @staticmethod
     def _checksum(request: Request) -> str | None:
@@ -131,6 +150,8 @@ class Tus:
                 return run(known, ctx, given)
         except UploadClosed as error:
             raise Refused(410, error) from None
+        except LimitExceeded as error:
+            raise Refused(413, error) from None
 
 
 def _offset(offset: int) -> tuple[str, str]:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import binascii
+import re
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from typing import Any
 
+from mallcore.api.rules.negotiation import media_type
 from mallcore.api.rules.problems import Refused
 from mallcore.errors import InvalidInput
 
 VERSION = "1.0.0"
 PATH = "/tus"
-EXTENSIONS = "creation,creation-defer-length,expiration,checksum,termination"
+EXTENSIONS = "creation,creation-with-upload,creation-defer-length,expiration,checksum,termination"
 ALGORITHMS = "sha1,sha256"
 MEDIA_TYPE = "application/offset+octet-stream"
 CHECKSUM_MISMATCH = 460
 _LONGEST = 16_000  # characters of Upload-Metadata
+_LONGEST_TOLD = 6_000
+_KEY = re.compile(r"[!-+\--~]+")  # ASCII without spaces and commas, as tus has it
 _NAMED = {"filename": "file_name", "name": "file_name", "filetype": "declared_type", "type": "declared_type"}
 _OURS = frozenset({"owner", "slot", "unit", "sha256"})
 
@@ -26,6 +30,17 @@ def refuse_other_versions(headers: Mapping[str, str]) -> None:
     if headers.get("tus-resumable") != VERSION:
         error = InvalidInput(field="Tus-Resumable", reason=f"this server speaks {VERSION}")
         raise Refused(412, error, {"tus-version": VERSION})
+
+
+def refuse_pieces(headers: Mapping[str, str]) -> None:
+    """400 for an upload that shall be joined with others: it would be taken for a whole one."""
+    if "upload-concat" in headers:
+        raise _wrong("Upload-Concat", "this server joins no uploads: send the parts one after another")
+
+
+def brings_a_part(headers: Mapping[str, str]) -> bool:
+    """Whether the request that begins an upload brings its first bytes, too."""
+    return media_type(headers.get("content-type", "")) == MEDIA_TYPE
 
 
 def number(headers: Mapping[str, str], name: str) -> int | None:
@@ -92,13 +107,21 @@ def begun_with(pairs: Mapping[str, str]) -> dict[str, Any]:
     return {**found, "meta": meta} if meta else found
 
 
-def metadata_header(pairs: Mapping[str, str]) -> str:
-    """The header of these pairs.
+def metadata_header(pairs: Mapping[str, Any]) -> str:
+    """The header of these pairs; what is nothing, or has no place in a header, is left out.
 
-    >>> metadata_header({"filename": "a.png"})
+    >>> metadata_header({"filename": "a.png", "two words": "no"})
     'filename YS5wbmc='
     """
-    return ",".join(f"{key} {b64encode(value.encode()).decode()}" for key, value in pairs.items())
+    told, length = [], 0
+    for key, value in pairs.items():
+        if value in (None, "") or not _KEY.fullmatch(key):
+            continue
+        pair = f"{key} {b64encode(str(value).encode()).decode()}"
+        length += len(pair) + 1
+        if length <= _LONGEST_TOLD:  # clients refuse answers with long headers
+            told.append(pair)
+    return ",".join(told)
 
 
 def _wrong(name: str, reason: str) -> Refused:
