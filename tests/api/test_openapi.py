@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -35,7 +35,7 @@ def test_the_document_is_valid(base: str, namespace: str, mall: Mall) -> None:
 def test_every_operation_is_in_the_document(mall: Mall) -> None:
     """Each operation with a REST face is there under its name, with its parameters, and with every code it declares."""
     document = openapi(mall.catalogue)
-    shown = {one["operationId"]: one for item in document["paths"].values() for one in item.values()}
+    shown = {one["operationId"]: one for _, _, one in routes(document) if not one["operationId"].startswith("tus.")}
     faced = {one.name: one for one in mall.catalogue.values() if one.rest is not None and one.kind != "stream"}
     also = {f"{name}.also" for name, one in faced.items() if one.rest and (one.rest.also or one.rest.posted)}
     assert shown.keys() == faced.keys() | also
@@ -47,6 +47,24 @@ def test_every_operation_is_in_the_document(mall: Mall) -> None:
         )
     stream = shown["structure.list_changes"]["responses"]["200"]["content"]
     assert set(stream) == {"application/json", "text/event-stream"}
+
+
+def routes(document: Any) -> Iterator[tuple[str, str, Any]]:
+    """Method, path and description of each route in the document."""
+    for path, item in document["paths"].items():
+        yield from ((method.upper(), path, one) for method, one in item.items() if method != "parameters")
+
+
+def test_tus_is_in_the_document(mall: Mall) -> None:
+    """Routes that are no operations, too: what they take and say stands in headers; a status of tus' own is there."""
+    document = openapi(mall.catalogue, "", "mall.")
+    shown = {one["operationId"]: (method, path, one) for method, path, one in routes(document)}
+    assert shown["tus.create"][:2] == ("POST", "/tus")
+    append = shown["tus.append"][2]
+    assert set(append["requestBody"]["content"]) == {"application/offset+octet-stream"}
+    assert {"204", "409", "460"} <= set(append["responses"])
+    assert "Upload-Offset" in append["responses"]["204"]["headers"]
+    assert append["security"] == [{"mall.bearer": []}]
 
 
 def named(operation: Any) -> set[str]:
@@ -85,9 +103,7 @@ class Promised:
     def __init__(self, document: Any, send: Callable[..., httpx.Response]) -> None:
         self._document = document
         self._send = send
-        self._routes = Routes(
-            (method.upper(), path, one) for path, item in document["paths"].items() for method, one in item.items()
-        )
+        self._routes = Routes(routes(document))
 
     def __call__(self, method: str, path: str, headers: dict[str, str], body: bytes) -> httpx.Response:
         response = self._send(method, path, headers, body)

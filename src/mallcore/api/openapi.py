@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 
 from mallcore.api.rules.openapi import Described, laid_out
 from mallcore.api.rules.problems import status_of
+from mallcore.api.rules.tus_paths import paths
 from mallcore.api.table import Route, routes_of
 from mallcore.errors import (
     Denied,
@@ -51,7 +52,8 @@ def openapi(catalogue: Catalogue, base: str = "", namespace: str = "") -> dict[s
     components: dict[str, Any] = dict(shared.get("$defs", {}))
     given = {name: _given(schemas[name, "validation"], components) for name, kind in wanted if kind == "validation"}
     described = [_described(route, given[route.operation.name], schemas) for route in routes]
-    return laid_out(described, components, base or "/", version("mallcore"), namespace)
+    others = [paths] if "attachments.begin_upload" in catalogue else []
+    return laid_out(described, components, base or "/", version("mallcore"), namespace, others)
 
 
 def _output(route: Route) -> TypeAdapter[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,8 @@ from mallcore.api.rules.routes import SEVERAL, split
 FORM = "multipart/form-data"
 TOLD = ("method", "content_type")  # by the request itself, to operations that read a body
 Schema = Mapping[str, Any]
+Others = Callable[[Callable[[str, str], dict[str, Any]]], dict[str, Any]]
+"""Lays out paths, given what makes a reference to a component of a kind and a name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,9 +58,14 @@ class Described:
 
 
 def laid_out(
-    described: Iterable[Described], schemas: dict[str, Any], base: str, version: str, namespace: str = ""
+    described: Iterable[Described],
+    schemas: dict[str, Any],
+    base: str,
+    version: str,
+    namespace: str = "",
+    others: Iterable[Others] = (),
 ) -> dict[str, Any]:
-    """The whole document."""
+    """The whole document; ``others`` are the paths of routes that are no operations."""
     within = _Within(namespace)
     paths: dict[str, dict[str, Any]] = {}
     tags: set[str] = set()
@@ -68,6 +75,10 @@ def laid_out(
         made = within.operation(one)
         item[method] = _both(item[method], made, one.kind) if method in item else made
         tags.update(made["tags"])
+    for find in others:
+        for path, item in find(within.ref).items():
+            paths[path] = item
+            tags.update(tag for one in item.values() if isinstance(one, dict) for tag in one["tags"])
     return {
         "openapi": "3.1.0",
         "info": {"title": "mallcore", "version": version, "description": _ABOUT},
