@@ -33,6 +33,7 @@ ACCESS_KEY, SECRET_KEY = "mallcore-test", "mallcore-test-secret"
 READER_KEY, READER_SECRET = "mallcore-reader", "mallcore-reader-secret"
 _PATIENCE = 90
 _STARTS = 3
+_AZURITE_SCRIPT = Path("node_modules", "azurite", "dist", "src", "blob", "main.js")
 
 
 class _Server:
@@ -304,16 +305,29 @@ def _azurite() -> list[str]:
     found = shutil.which("azurite-blob")
     if found is not None:
         return [found]
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mallcore" / f"azurite-{AZURITE}"
-    script = cache / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mallcore"
+    cache = caches / f"azurite-{AZURITE}"
     node, npm = _node()
-    if not script.is_file():
-        cache.mkdir(parents=True, exist_ok=True)
-        command = [*npm, "install", "--no-audit", "--no-fund", "--prefix", str(cache), f"azurite@{AZURITE}"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-        if done.returncode or not script.is_file():
-            raise ServerUnavailable(f"no Azurite: npm could not fetch it: {done.stderr[-500:]}")
-    return [node, str(script)]
+    if not (cache / _AZURITE_SCRIPT).is_file():
+        caches.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=caches, ignore_cleanup_errors=True) as folder:
+            _fetch_azurite(Path(folder), node, npm)
+            with contextlib.suppress(OSError):  # another process was first
+                (Path(folder) / "fetched").rename(cache)
+    return [node, str(cache / _AZURITE_SCRIPT)]
+
+
+def _fetch_azurite(folder: Path, node: str, npm: list[str]) -> None:
+    fetched = folder / "fetched"
+    fetched.mkdir()
+    options = ["--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(fetched)]
+    environment = {**os.environ, "PATH": f"{Path(node).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
+    done = subprocess.run(
+        [*npm, "install", *options, f"azurite@{AZURITE}"], capture_output=True, text=True, timeout=300, check=False,
+        env=environment,
+    )  # fmt: skip
+    if done.returncode or not (fetched / _AZURITE_SCRIPT).is_file():
+        raise ServerUnavailable(f"no Azurite: npm could not fetch it: {done.stderr[-500:]}")
 
 
 def _node() -> tuple[str, list[str]]:
