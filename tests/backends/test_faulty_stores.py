@@ -22,7 +22,7 @@ from mallcore.testing.object_servers import AzuriteServer, SeaweedServer
 from tests.backends.faulty import Fault, FaultyNetwork
 
 BODY = os.urandom(3 << 20)
-PATIENCE = 90
+PATIENCE = 240
 
 
 @contextlib.contextmanager
