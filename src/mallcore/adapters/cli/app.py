@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mallcore.adapters.cli import audits, checks, contents, databases, demo, looking, serving, transfer
+from mallcore.adapters.cli import audits, checks, contents, databases, demo, looking, serving, transfer, verifying
 from mallcore.adapters.cli.face import bind
 from mallcore.adapters.cli.faces import FACES
 from mallcore.adapters.cli.output import Output
@@ -66,6 +66,7 @@ def app() -> typer.Typer:
     command(groups["structure schedule"], "run")(run_due)
     for name in ("put", "get", "collect"):
         command(groups["attachments"], name)(getattr(contents, name))
+    command(groups["attachments"], "verify")(verifying.verify)
     for name in ("verify", "prove", "export", "ingest"):
         command(groups["audit"], name)(getattr(audits, name))
     for face in FACES:
