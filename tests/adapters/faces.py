@@ -53,6 +53,18 @@ class Face(Protocol):
     def get_attachment(self, attachment: str) -> Json: ...
     def versions(self, attachment: str) -> Json: ...
     def set_label(self, attachment: str, label: str, to: int, **more: Any) -> Json: ...
+    def remove_label(self, attachment: str, label: str) -> Any: ...
+    def label_history(self, attachment: str, label: str) -> Json: ...
+    def restore_version(self, version: str, **more: Any) -> Json: ...
+    def remove_attachment(self, attachment: str) -> Json: ...
+    def attachments_of(self, owner: str, **more: Any) -> Json: ...
+    def link(self, version: str, **more: Any) -> Json: ...
+    def revoke_link(self, jti: str) -> Any: ...
+    def follow(self, link: Json) -> bytes: ...
+    def place_hold(self, attachment: str, reason: str, **more: Any) -> Json: ...
+    def release_hold(self, hold: str) -> Json: ...
+    def drop_version(self, version: str, reason: str) -> Json: ...
+    def collect(self, dry_run: bool) -> Json: ...
 
 
 class Spoken:
@@ -135,6 +147,43 @@ class Spoken:
     def set_label(self, attachment: str, label: str, to: int, **more: Any) -> Json:
         return self._attach("set_label", attachment=attachment, label=label, to=to, **more)
 
+    def remove_label(self, attachment: str, label: str) -> Any:
+        return self._attach("remove_label", attachment=attachment, label=label)
+
+    def label_history(self, attachment: str, label: str) -> Json:
+        return self._attach("label_history", attachment=attachment, label=label)
+
+    def restore_version(self, version: str, **more: Any) -> Json:
+        return self._attach("restore_version", version=version, **more)
+
+    def remove_attachment(self, attachment: str) -> Json:
+        return self._attach("remove_attachment", attachment=attachment)
+
+    def attachments_of(self, owner: str, **more: Any) -> Json:
+        return self._attach("list_attachments", owner=owner, **more)
+
+    def link(self, version: str, **more: Any) -> Json:
+        return self._attach("link", version=version, to="anyone", **more)
+
+    def revoke_link(self, jti: str) -> Any:
+        return self._attach("revoke_link", jti=jti)
+
+    def follow(self, link: Json) -> bytes:
+        """What whoever has a link gets, without any credentials."""
+        raise NotImplementedError
+
+    def place_hold(self, attachment: str, reason: str, **more: Any) -> Json:
+        return self._attach("place_hold", attachment=attachment, reason=reason, **more)
+
+    def release_hold(self, hold: str) -> Json:
+        return self._attach("release_hold", hold=hold)
+
+    def drop_version(self, version: str, reason: str) -> Json:
+        return self._attach("drop_version", version=version, reason=reason)
+
+    def collect(self, dry_run: bool) -> Json:
+        return self._attach("collect", dry_run=dry_run, grace_seconds=0)
+
     def _attach(self, operation: str, **arguments: Any) -> Json:
         found: Json = self.call(f"attachments.{operation}", arguments)
         return found
@@ -171,6 +220,21 @@ class PythonFace(Spoken):
         with stream:
             return stream.read()
 
+    def follow(self, link: Json) -> bytes:
+        return followed(self.mall, link)
+
+
+def followed(mall: Mall, link: Json) -> bytes:
+    """What a link opens for somebody unknown."""
+    try:
+        with mall.begin(Principal.anonymous()) as ctx:
+            answer = attachments.deliver_link(ctx, token=link["token"])
+    except MallError as error:
+        raise Refusal(error.code, error.details) from None
+    assert answer.body is not None
+    with answer.body as body:
+        return body.read()
+
 
 Send = Callable[..., httpx.Response]
 
@@ -187,7 +251,14 @@ class HttpFace(Spoken):
     def call(self, operation: str, arguments: Json) -> Any:
         response = self.send(*self._asked(self.mall.catalogue[operation], dict(arguments)))
         refuse(response)
+        if response.status_code == 204:
+            return None
         return response.content if operation == "structure.export" else response.json()
+
+    def follow(self, link: Json) -> bytes:
+        response = self.send("GET", f"{self.base}/links/{link['token']}", {}, b"")
+        refuse(response)
+        return response.content
 
     def content(self, version: str, start: int = 0, end: int | None = None) -> bytes:
         part = {"range": f"bytes={start}-{'' if end is None else end - 1}"} if start or end is not None else {}

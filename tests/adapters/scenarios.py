@@ -266,6 +266,69 @@ def files_are_refused_for_a_reason(face: Face) -> None:
     assert len(face.versions(kept["attachment"])["items"]) == 1
 
 
+def an_old_version_comes_back(face: Face) -> None:
+    """Restoring gives the same bytes a new number; where a label has stood is told; what was removed can come back."""
+    face.create_channel("books", "Books")
+    first = face.upload("channel:books", b"spring", "a.txt")
+    id = first["attachment"]
+    face.upload("channel:books", b"autumn", "b.txt", attachment=id)
+    again = face.restore_version(first["ref"])
+    assert (again["ref"], again["digest"], again["file_name"]) == (f"{id}@3", first["digest"], "a.txt")
+    assert face.content(id) == b"spring"
+    assert [one["n"] for one in face.label_history(id, "live")["items"]] == [3, 2, 1]
+    face.set_label(id, "autumn", 2)
+    face.remove_label(id, "autumn")
+    with refused("unknown-label"):
+        face.content(f"{id}@autumn")
+    face.remove_attachment(id)
+    assert face.attachments_of("channel:books")["items"] == []
+    assert face.content(f"{id}@2") == b"autumn"
+    face.upload("channel:books", b"winter", "c.txt", attachment=id)
+    assert [one["id"] for one in face.attachments_of("channel:books")["items"]] == [id]
+
+
+def a_link_is_for_whoever_has_it(face: Face) -> None:
+    """A link opens its version without credentials, as often as was said, until it is taken back."""
+    face.create_channel("books", "Books")
+    made = face.upload("channel:books", b"invoice", "a.txt")
+    link = face.link(made["ref"])
+    face.upload("channel:books", b"other", "b.txt", attachment=made["attachment"])
+    assert face.follow(link) == face.follow(link) == b"invoice"
+    with refused("link-refused"):
+        face.follow({"token": link["token"][:-2] + ("AA" if link["token"][-2:] != "AA" else "BB")})
+    face.revoke_link(link["jti"])
+    with refused("link-refused") as details:
+        face.follow(link)
+    assert details["reason"] == "revoked"
+    once = face.link(made["ref"], once=True)
+    assert face.follow(once) == b"invoice"
+    with refused("link-refused") as details:
+        face.follow(once)
+    assert details["reason"] == "used"
+
+
+def nothing_is_deleted_by_chance(face: Face) -> None:
+    """What is shown or held can't be given up; what was given up is collected only when that is meant."""
+    face.create_channel("books", "Books")
+    made = face.upload("channel:books", b"kept", "a.txt")
+    id, ref = made["attachment"], made["ref"]
+    with refused("in-use"):
+        face.drop_version(ref, "old")
+    face.remove_label(id, "live")
+    hold = face.place_hold(id, "a court asks")["id"]
+    with refused("on-hold"):
+        face.drop_version(ref, "old")
+    face.release_hold(hold)
+    assert face.collect(dry_run=True)["blobs"] == 0
+    face.drop_version(ref, "old")
+    assert face.collect(dry_run=True)["blobs"] == 1
+    assert face.collect(dry_run=True)["dry_run"] is True
+    assert (face.collect(dry_run=False)["blobs"], face.collect(dry_run=False)["blobs"]) == (1, 0)
+    with refused("content-erased"):
+        face.content(ref)
+    assert face.versions(id)["items"][0]["dropped_for"] == "old"
+
+
 SCENARIOS: list[Callable[[Face], None]] = [
     a_tree_grows,
     names_in_other_languages,
@@ -282,4 +345,7 @@ SCENARIOS: list[Callable[[Face], None]] = [
     refusals_name_the_reason,
     a_file_keeps_all_its_versions,
     files_are_refused_for_a_reason,
+    an_old_version_comes_back,
+    a_link_is_for_whoever_has_it,
+    nothing_is_deleted_by_chance,
 ]

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from mallcore import Mall
 from mallcore.adapters.cli.face import Face as Command
 from mallcore.adapters.cli.faces import FACES
 from mallcore.adapters.cli.parameters import SPELLINGS
-from tests.adapters.faces import Face, Json, Refusal, Spoken
+from tests.adapters.faces import Face, Json, Refusal, Spoken, followed
 from tests.adapters.scenarios import SCENARIOS
 from tests.cli.typing_in import Typed, type_in
 
@@ -20,7 +21,9 @@ OWN = {
     "structure.export": "structure export",
     "structure.import_taxonomy": "structure import",
     "attachments.upload_file": "attachments put",
+    "attachments.collect": "attachments collect",
 }
+FINAL = ("attachments.drop_version", "attachments.erase")
 SPELT = {**SPELLINGS, "file_name": ("--name",)}
 
 
@@ -40,6 +43,8 @@ class CliFace(Spoken):
             stdin, arguments["edits"] = json.dumps(arguments["edits"]).encode(), "-"
         if operation == "structure.move":
             arguments["parent"] = arguments["parent"] or "/"
+        if operation in FINAL or arguments.pop("dry_run", None) is False:
+            words.append("--yes")
         words += [str(arguments.pop(name)) for name in places.split()]
         for name, value in arguments.items():
             words += option(name, value)
@@ -54,6 +59,10 @@ class CliFace(Spoken):
         if done.code:
             raise refusal(done)
         return done.stdout[start:end]
+
+    def follow(self, link: Json) -> bytes:
+        with Mall.open(folder=self.folder) as mall:  # links are opened over HTTP, not by commands
+            return followed(mall, link)
 
 
 def option(name: str, value: Any) -> list[str]:

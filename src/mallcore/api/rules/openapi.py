@@ -191,7 +191,8 @@ class _Within:
         if one.location:
             headers.append("Location")
         shown = {_ANSWERED_AS[name]: self.ref("headers", name) for name in headers}
-        return {"description": "Success", "headers": shown, "content": _content(one)}
+        content = {} if one.status == 204 else {"content": _content(one)}
+        return {"description": "Success", "headers": shown, **content}
 
 
 def _content(one: Described) -> dict[str, Any]:
