@@ -2,6 +2,7 @@
 
 import asyncio
 import builtins
+import io
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -229,6 +230,64 @@ def test_flask_knows_who_is_signed_in(mall: Mall) -> None:
     client.get("/login")
     assert client.get("/mall/channels/books/tree").status_code == 200
     assert client.get("/mall/channels/books/nodes/fiction/crime").json["path"] == "fiction/crime"
+
+
+def test_limits_of_a_host_on_forms_are_not_those_of_files(mall: Mall) -> None:
+    """What Flask is told of the host's own forms holds for these, and the mall's options for what the mall takes."""
+    import flask
+
+    app = flask.Flask(__name__)
+    app.config.update(MAX_CONTENT_LENGTH=1000, MAX_FORM_MEMORY_SIZE=1000, MAX_FORM_PARTS=1)
+    app.register_blueprint(mall_blueprint(mall, authenticate, options=Options(max_upload=5000)), url_prefix="/mall")
+
+    @app.post("/note")
+    def note() -> str:
+        return flask.request.form["text"]
+
+    client = app.test_client()
+    where = "/mall/attachments?owner=channel:books&file_name=a"
+    raw = {"authorization": f"Bearer {OWNER.ref}", "content-type": "application/octet-stream"}
+    assert client.post(where, data=b"x" * 5000, headers=raw).status_code == 201
+    assert client.post(where, data=b"x" * 5001, headers=raw).status_code == 413
+    form = {"owner": "channel:books", "label": "live", "file": (io.BytesIO(b"x" * 3000), "a")}
+    assert client.post("/mall/attachments", data=form, headers=AS_OWNER).json["size"] == 3000
+    assert client.post("/note", data={"text": "x" * 2000}).status_code == 413
+
+
+def test_browsers_elsewhere_may_upload_when_the_host_lets_them(mall: Mall) -> None:
+    """Whom CORS lets in is the host's affair: its middleware answers before the mall, and shows the mall's headers."""
+    from fastapi import FastAPI
+    from fastapi.middleware.cors import CORSMiddleware
+
+    app = FastAPI()
+    install(app, mall, authenticate)
+    shown = ["Location", "Upload-Offset"]
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=["https://shop.example"],
+        allow_methods=["*"],
+        allow_headers=["*"],
+        expose_headers=shown,
+    )
+    origin = {"origin": "https://shop.example"}
+    asks = {"access-control-request-method": "PATCH", "access-control-request-headers": "tus-resumable"}
+    begun = {
+        "tus-resumable": "1.0.0",
+        "upload-length": "1",
+        "upload-metadata": "filename YQ==,owner Y2hhbm5lbDpib29rcw==",
+    }
+
+    async def ask() -> None:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://mall.test", headers=origin) as client:
+            assert (await client.options("/mall/tus/upl_1", headers=asks)).status_code == 200
+            assert (await client.options("/mall/tus")).headers["tus-version"] == "1.0.0"
+            made = await client.post("/mall/tus", headers={**AS_OWNER, **begun})
+            assert made.status_code == 201, made.text
+            assert made.headers["location"].startswith("/mall/tus/upl_")
+            assert set(shown) <= set(made.headers["access-control-expose-headers"].split(", "))
+
+    asyncio.run(ask())
 
 
 def test_a_route_of_the_host_joins_its_session(mall: Mall) -> None:

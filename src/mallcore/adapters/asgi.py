@@ -44,7 +44,7 @@ class MallASGI:
         if response is None:
             return
         if response.chunks is not None:
-            await deliver(_start(response), response.chunks, receive, send)
+            await deliver(_start(response), response.chunks, receive, send, self.dispatch.options)
         elif response.stream is None:
             await send(_start(response))
             await send({"type": "http.response.body", "body": response.body})

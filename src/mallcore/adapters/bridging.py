@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import Any
 
-from mallcore.api import Chunks, Dispatch, Request, Response
+from mallcore.api import Chunks, Dispatch, Options, Request, Response
 from mallcore.errors import Unavailable
 
 __all__ = ["Incoming", "Receive", "Send", "Uploads", "deliver"]
@@ -109,17 +109,21 @@ class Uploads:
         self._free += 1
 
 
-async def deliver(start: Message, chunks: Chunks, receive: Receive, send: Send) -> None:
-    """Send a content. Its pieces are fetched in threads; a client that goes away ends it, and it is always closed."""
+async def deliver(start: Message, chunks: Chunks, receive: Receive, send: Send, options: Options) -> None:
+    """Send a content. Its pieces are fetched in threads; it is always closed.
+
+    A client that goes away ends it, and so does one that takes it too slowly, for the store waits with us.
+    """
     gone = asyncio.ensure_future(_gone(receive))
     try:
         await send(start)
         while not gone.done() and (piece := await _fetched(chunks)) is not None:
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
+            async with asyncio.timeout(options.patience + len(piece) / options.slowest):
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
         if not gone.done():
             await send({"type": "http.response.body", "body": b""})
     except OSError:
-        return  # the client went away while we were writing; or the store broke off, and the server notices
+        return  # the client is gone or too slow, or the store broke off: the server sees that something is missing
     finally:
         gone.cancel()
         await asyncio.shield(asyncio.to_thread(chunks.close))
