@@ -31,6 +31,8 @@ class HostTransactions:
 
     def __init__(self, session: Session) -> None:
         self.local: dict[Any, Any] = {}
+        self.works: list[Any] = []
+        """Units of work that are under way in this session: a SAVEPOINT inside one is no end of it."""
         self.writing = False
         """Whether a unit of work of ours wrote in the outermost transaction that is open."""
         self._session = session
@@ -38,6 +40,7 @@ class HostTransactions:
         self._committed: set[SessionTransaction] = set()
         self._ending: list[Callback] = []
         event.listen(session, "after_commit", self._after_commit)
+        event.listen(session, "after_transaction_create", self._after_create)
         event.listen(session, "after_transaction_end", self._after_end)
 
     @classmethod
@@ -79,8 +82,15 @@ class HostTransactions:
         if current is not None:
             self._committed.add(current)
 
+    def _after_create(self, session: Session, transaction: SessionTransaction) -> None:
+        if transaction.nested:
+            for work in self.works:
+                work.mark(transaction)
+
     def _after_end(self, session: Session, transaction: SessionTransaction) -> None:
         happened = transaction in self._committed
+        for work in list(self.works):
+            work.release(transaction) if happened else work.undo(transaction)
         self._committed.discard(transaction)
         waiting = self._waiting.pop(transaction, [])
         parent = transaction.parent

@@ -5,11 +5,28 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from sqlalchemy import Engine
-from sqlalchemy.orm import Session
+from sqlalchemy import Engine, event
+from sqlalchemy.orm import Session, SessionTransaction
 
 from mallcore.errors import DatabaseBusy
 from mallcore.kernel.ports import DatabaseBackend
+from mallcore.kernel.work import WORK
+
+
+class WorkSession(Session):
+    """A session of a unit of work, which hears of the SAVEPOINTs that are set in it."""
+
+
+@event.listens_for(WorkSession, "after_transaction_create")
+def _set(session: Session, transaction: SessionTransaction) -> None:
+    if transaction.nested and WORK in session.info:
+        session.info[WORK].mark(transaction)
+
+
+@event.listens_for(WorkSession, "after_soft_rollback")
+def _rolled_back(session: Session, transaction: SessionTransaction) -> None:
+    if transaction.nested and WORK in session.info:
+        session.info[WORK].undo(transaction)
 
 
 class EngineSessions:
@@ -23,7 +40,7 @@ class EngineSessions:
 
     def open(self) -> Session:
         """A new session on the engine."""
-        return Session(self.engine, expire_on_commit=False, autoflush=False)
+        return WorkSession(self.engine, expire_on_commit=False, autoflush=False)
 
     def forget_parent(self) -> None:
         """In a forked child: whoever held the lock stayed with the parent."""

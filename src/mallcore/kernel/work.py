@@ -8,17 +8,27 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 from sqlalchemy.orm import Session, SessionTransaction
 
-from mallcore.errors import SpoiledWork
+from mallcore.errors import Conflict, SpoiledWork
 from mallcore.kernel.events import AccessDenied
 from mallcore.kernel.host import HostTransactions
 from mallcore.kernel.ports import DatabaseBackend, SessionSource
 
 Callback = Callable[[], None]
+WORK = "mallcore.work"
+"""Where a session of ours keeps the unit of work it belongs to."""
+
+
+class _Mark(NamedTuple):
+    """How far a unit of work was when a SAVEPOINT was set."""
+
+    committed: int
+    rolled_back: int
+    spoiled: bool
 
 
 class MemoryOnly(Exception):
@@ -39,6 +49,7 @@ class Work(ABC):
         """Uncommitted state by key, seen only by this transaction (for example a channel's new tree)."""
         self._committed: list[Callback] = []
         self._rolled_back: list[Callback] = []
+        self._marks: dict[SessionTransaction, _Mark] = {}
 
     @abstractmethod
     def session(self) -> Session:
@@ -79,6 +90,24 @@ class Work(ABC):
     def on_rollback(self, callback: Callback) -> None:
         """Call this when what was written here is rolled back."""
         self._rolled_back.append(callback)
+
+    def mark(self, savepoint: SessionTransaction) -> None:
+        """A SAVEPOINT was set: remember how far we were."""
+        self._marks[savepoint] = _Mark(len(self._committed), len(self._rolled_back), self.spoiled)
+
+    def release(self, savepoint: SessionTransaction) -> None:
+        """A SAVEPOINT is over, and what was done in it stands."""
+        self._marks.pop(savepoint, None)
+
+    def undo(self, savepoint: SessionTransaction) -> None:
+        """A SAVEPOINT was rolled back: what was done since it was set is undone in memory, too, and not announced."""
+        mark = self._marks.pop(savepoint, None)
+        if mark is None:
+            return
+        undone, self._rolled_back[mark.rolled_back :] = self._rolled_back[mark.rolled_back :], []
+        del self._committed[mark.committed :]
+        self.spoiled = mark.spoiled  # a write that failed half-way within it is undone whole
+        _call_all(undone)
 
     def refuse_if_spoiled(self) -> None:
         """Raise `SpoiledWork` when only a rollback is left."""
@@ -121,11 +150,17 @@ class OwnWork(Work):
     def session(self) -> Session:
         if self._session is None:
             self._session = self._source.open()
+            self._session.info[WORK] = self
         return self._session
 
     def write_session(self) -> Session:
         session = self.session()
         if self._release is None:
+            if session.in_nested_transaction():
+                raise Conflict(
+                    "A SAVEPOINT is open in a unit of work that has only read until now: write before you set it, "
+                    "or begin another unit of work."
+                )
             # Nothing is written yet, so a reading transaction can end here: SQLite can't make it a writing one.
             session.rollback()
             self._release = self._source.begin_write(session)
@@ -176,6 +211,7 @@ class JoinedWork(Work):
         self._session = session
         self._backend = backend
         self._host = HostTransactions.of(session)
+        self._host.works.append(self)
         self.local = self._host.local
         self.private = isinstance(session.bind, Connection)
         self._savepoint: SessionTransaction | None = None
@@ -206,6 +242,7 @@ class JoinedWork(Work):
         except BaseException:
             self.rollback()
             raise
+        self._leave()
         self._host.follow(self._committed, self._rolled_back)
 
     def rollback(self) -> None:
@@ -213,7 +250,12 @@ class JoinedWork(Work):
             if self._savepoint is not None and self._savepoint.is_active:
                 self._savepoint.rollback()
         finally:
+            self._leave()
             _call_all(self._rolled_back)
+
+    def _leave(self) -> None:
+        if self in self._host.works:
+            self._host.works.remove(self)
 
     def after_host(self, callback: Callback) -> None:
         """Call this when the host's transaction is over, however it ends (at once when there is none)."""
