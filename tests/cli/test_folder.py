@@ -31,7 +31,10 @@ def test_init_makes_a_mall_that_opens(tmp_path: Path) -> None:
 def test_the_settings_file_is_valid_and_explains_itself(folder: Path) -> None:
     """Every setting stands in mall.toml with what it means; only what was chosen is set."""
     text = (folder / "mall.toml").read_text()
-    assert tomllib.loads(text) == {"database": "sqlite:///mall.db"}
+    chosen = tomllib.loads(text)
+    assert len(chosen.pop("secret")) > 40
+    assert chosen == {"database": "sqlite:///mall.db"}
+    assert stat.S_IMODE((folder / "mall.db").stat().st_mode) == 0o600
     for name, setting in MallSettings.model_fields.items():
         assert f"# {setting.description}\n" in text
         assert f"{name} = " in text
@@ -50,7 +53,8 @@ def test_init_keeps_the_urls_it_is_given(tmp_path: Path) -> None:
     given = {"database": "sqlite:///a \"quoted\" 'name'.db", "objects": "file:C:\\objects"}
     done = type_in("init", "--mall", str(tmp_path), "--database", given["database"], "--objects", given["objects"])
     assert done.code == 0, done.err
-    assert tomllib.loads((tmp_path / "mall.toml").read_text()) == given
+    written = tomllib.loads((tmp_path / "mall.toml").read_text())
+    assert written == given | {"secret": written["secret"]}
 
 
 def test_init_overwrites_nothing(folder: Path) -> None:
@@ -144,7 +148,7 @@ def test_the_environment_can_name_the_database(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("MALLCORE_DATABASE", f"sqlite:///{tmp_path}/other.db")
     assert type_in("channels", "list", "--json", "--mall", str(tmp_path)).json["items"] == []
     assert type_in("init", "--mall", str(tmp_path)).code == 0
-    assert tomllib.loads((tmp_path / "mall.toml").read_text()) == {}
+    assert list(tomllib.loads((tmp_path / "mall.toml").read_text())) == ["secret"]
     assert not (tmp_path / "mall.db").exists()
 
 
@@ -164,7 +168,11 @@ def test_the_database_is_brought_up_to_date(folder: Path, cli: Callable[..., Typ
     assert (status.code, status.out.count('"schema": 0')) == (1, 1)
     assert cli("db", "upgrade", "--json").json["changed"] is True
     assert cli("db", "upgrade", "--json").json["changed"] is False
-    assert cli("db", "status", "--json").json == {"schema": 1, "newest": 1, "state": "up to date"}
+    assert cli("db", "status", "--json").json == {
+        "schema": migrations.VERSION,
+        "newest": migrations.VERSION,
+        "state": "up to date",
+    }
 
 
 def test_a_newer_database_is_refused(folder: Path, cli: Callable[..., Typed]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -39,6 +40,16 @@ def init(
     cli.out.result({**place, "database": address(mall), "schema": version(mall)}, _initialised)
 
 
+@contextmanager
+def private_files() -> Iterator[None]:
+    """What is made in the block is nobody else's to read: a mall's database holds its keys."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
 def founded(
     cli: Cli, database: str | None, objects: str | None = None, *, empty: bool = False, **settings: Any
 ) -> Mall:
@@ -46,16 +57,21 @@ def founded(
     url = database
     if url is None and DATABASE_VARIABLE not in os.environ:
         url = DEFAULT_DATABASE
-    with working(cli.out, "preparing the database"):
-        opened = Mall.open(url, folder=cli.folder, objects=objects, migrate="always", **{"follow": False, **settings})
+    secret = (
+        None if "MALLCORE_SECRET" in os.environ else secrets.token_urlsafe(32)
+    )  # the keys are sealed from the start
+    with working(cli.out, "preparing the database"), private_files():
+        more = {"follow": False, "secret": secret, **settings}
+        opened = Mall.open(url, folder=cli.folder, objects=objects, migrate="always", **more)
     mall = cli.use(opened)
+    mall.keys.current("links")  # sealed from the start; those that are there must open under the secret we have
     if empty and cli.call(structure.list_channels, limit=1).items:
         raise AlreadyExists(
             f"The database {address(mall)} has channels already, and they are left as they are: name an empty one.",
             what="mall",
             name=address(mall),
         )
-    write_settings(cli.folder, {"database": url, "objects": objects})
+    write_settings(cli.folder, {"database": url, "objects": objects, "secret": secret})
     return mall
 
 

@@ -42,6 +42,10 @@ class Face:
     """The kind of edit that a draft keeps instead, when one is named with --draft."""
     long: bool = False
     """Whether it may take so long that somebody wants to see how far it is."""
+    otherwise: Mapping[str, Any] = field(default_factory=dict)
+    """What parameters are when they are not typed, where that is not the operation's own default."""
+    wrong: Callable[[Any], bool] | None = None
+    """Tells of a result that it is bad news: then the command exits with 1."""
     final: bool = False
     """Whether it can't be taken back: then it is done only when it is asked for with --yes."""
 
@@ -66,7 +70,7 @@ class Face:
         for name in [*places, *(name for name in known if name not in left_out)]:
             needed = known[name].default is inspect.Parameter.empty or name in self.required.split()
             yield typed(
-                known[name],
+                known[name].replace(default=self.otherwise.get(name, known[name].default)),
                 self.operation.hints[name],
                 place=name in places,
                 required=needed and (name != "channel" or name in places),
@@ -99,6 +103,7 @@ def _run(cli: Cli, face: Face, given: dict[str, Any]) -> None:
     if draft is not None:
         cli.out.result(_kept(cli, face, draft, arguments), drafted)
         return
+    arguments = {**face.otherwise, **arguments}
     known = face.known
     if "channel" in known and known["channel"].default is inspect.Parameter.empty:
         arguments["channel"] = cli.channel(arguments.get("channel"))
@@ -109,6 +114,8 @@ def _run(cli: Cli, face: Face, given: dict[str, Any]) -> None:
         found = _all(cli, face, arguments) if all_pages else cli.call(face.call, **arguments)
     assert face.show is not None
     cli.out.result(found, face.show)
+    if face.wrong is not None and face.wrong(found):
+        raise typer.Exit(1)
 
 
 def _all(cli: Cli, face: Face, arguments: dict[str, Any]) -> Any:

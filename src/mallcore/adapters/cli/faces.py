@@ -20,11 +20,6 @@ def scope_told_by_parts(ctx: Context, given: dict[str, Any]) -> None:
         given["scope"] = next((scope for scope, name in parts if given.get(name) is not None), "mall")
 
 
-def linked_to_a_bearer(ctx: Context, given: dict[str, Any]) -> None:
-    """Whoever types is nobody a browser could be: without a name the link is for anyone."""
-    given["to"] = given.get("to") or "anyone"
-
-
 def channel_by_name(ctx: Context, given: dict[str, Any]) -> None:
     """Audit records know a channel's id: look it up."""
     if given.get("channel") is not None:
@@ -118,7 +113,7 @@ ATTACHMENTS = (
     Face("attachments moves", attachments.label_history, "attachment label", table("number", "n", "by", "at")),
     Face("attachments restore", attachments.restore_version, "version", contents.named),
     Face("attachments remove", attachments.remove_attachment, "attachment", forms.card),
-    Face("attachments link", attachments.link, "version", contents.linked, prepare=linked_to_a_bearer,
+    Face("attachments link", attachments.link, "version", contents.linked, otherwise={"to": "anyone"},
          help="Make a link to a version, for whoever has it. With `--to user:ada` it is for her alone."),
     Face("attachments revoke-link", attachments.revoke_link, "jti", contents.done),
     Face("attachments log", audit.list_records, "subject", records, without="channel", required="subject",
@@ -128,7 +123,8 @@ ATTACHMENTS = (
 STORES = (
     Face("attachments stores", attachments.list_stores,
          show=table("name", "role", "copies", "size", "pending", "lost", "url")),
-    Face("attachments scrub", attachments.scrub, show=forms.card, long=True),
+    Face("attachments scrub", attachments.scrub, show=forms.card, long=True,
+         wrong=lambda found: len(found.missing) + len(found.corrupt) > found.healed),
     Face("attachments mirror", attachments.mirror, "store", forms.card, long=True),
     Face("attachments migrate", attachments.migrate, "to", forms.card, long=True),
     Face("attachments retain", attachments.set_retention, "version", forms.card),

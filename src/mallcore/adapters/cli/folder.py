@@ -12,8 +12,8 @@ from mallcore.errors import AlreadyExists, InvalidInput
 from mallcore.settings import FILE, MallSettings
 
 _EXAMPLES = {
-    "secret": "…",
-    "old_secret": "…",
+    "secret": "a long random text",
+    "old_secret": "the one before",
     "stores": {"mirror": "s3://bucket/prefix"},
 }  # where the default says nothing
 _SECRET = ("password", "passwd", "secret", "token", "key")

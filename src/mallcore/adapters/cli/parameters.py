@@ -131,6 +131,8 @@ def typed(
     if place:
         return _argument(name, annotation, help, "FILE" if kind == "file" else name.upper(), required)
     decls = decls or SPELLINGS.get(name) or (f"--{name.replace('_', '-')}",)
+    if kind == "flag" and parameter.default is True:  # a flag turns it off
+        return _parameter(name, bool, typer.Option(f"{decls[0]}/--no-{decls[0][2:]}", help=help or None), True)
     if kind == "flag":
         return flag(name, help, decls)
     default = parameter.default if isinstance(parameter.default, int) else None

@@ -48,7 +48,7 @@ from mallcore.errors import (
 )
 from mallcore.kernel.context import Context
 from mallcore.kernel.keys import Key, Keyring
-from mallcore.kernel.operations import Rest, anywhere, operation
+from mallcore.kernel.operations import Rest, operation
 from mallcore.kernel.recording import deciding, record_now
 
 KEYS = "links"
@@ -160,9 +160,13 @@ def open_link(ctx: Context, *, token: str, purpose: Purpose = "content") -> Open
     )
 
 
-@operation(permission="attachments.link", kind="command", subject=anywhere, rest=Rest("DELETE", "/links/{jti}", 204))
+@operation(permission="attachments.link", kind="command", errors=(LinkRefused,),
+           rest=Rest("DELETE", "/links/{jti}", 204))  # fmt: skip
 def revoke_link(ctx: Context, *, jti: Jti) -> None:
-    """Refuse a link from now on. Its ``jti`` is known to whoever made it and to readers of the audit log."""
+    """Refuse a link from now on. Its ``jti`` is known to whoever made it and to readers of the audit log.
+
+    A jti does not tell what the link is for, so this takes attachments.link in the whole mall.
+    """
     now = ctx.now()
     longest = now + timedelta(seconds=SLOWEST + 2 * LEEWAY)
     if not ctx.add_new(link_use, {"jti": jti, "revoked_at": now, "expires_at": longest}):

@@ -16,7 +16,7 @@ from mallcore.attachments.operations.contents import refuse_unservable
 from mallcore.attachments.operations.happened import UploadRefused, VerdictRecorded
 from mallcore.attachments.operations.owners import Owner
 from mallcore.attachments.rules.slots import Facts, Slot
-from mallcore.errors import ContentMismatch, ContentRefused, LimitExceeded, Quarantined
+from mallcore.errors import ContentRefused, InvalidInput, Quarantined
 from mallcore.kernel.context import Context
 from mallcore.kernel.events import AccessDenied
 
@@ -54,7 +54,7 @@ def refusals_on_record(ctx: Context, owner: Owner, slot: Slot) -> Iterator[None]
     """What is refused within the block is remembered for the audit log, whatever becomes of the unit of work."""
     try:
         yield
-    except (ContentMismatch, ContentRefused, LimitExceeded) as error:
+    except InvalidInput as error:  # names, meta data, sizes, digests, types
         ctx.work.denials.append(
             UploadRefused(
                 subject=owner.ref,

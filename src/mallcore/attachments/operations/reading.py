@@ -28,6 +28,7 @@ from mallcore.attachments.operations.moments import number_then
 from mallcore.attachments.operations.owners import attachment_row, of_attachment, owned_by, within
 from mallcore.attachments.operations.quarantine import refuse_on_record
 from mallcore.attachments.operations.roles import best_first
+from mallcore.attachments.operations.verified import verified
 from mallcore.attachments.rules.refs import LIVE, Ref, parsed, version_ref
 from mallcore.errors import (
     ContentErased,
@@ -228,7 +229,9 @@ def opened_blob(ctx: Context, unit_id: str, digest: str, start: int = 0, end: in
     stores, failed = ctx.port(Stores), None
     for row in _read_twice(ctx, unit_id, digest):
         try:
-            return stores[row.store].open(row.object_key, start, end)
+            stream = stores[row.store].open(row.object_key, start, end)
+            whole = start == 0 and end is None
+            return verified(stream, digest, stores[row.store].url) if whole else stream
         except (ObjectMissing, StoreDenied, StoreUnavailable) as error:
             failed = failed or error
     reason = "none of the copies can be read" if failed is None else str(failed)

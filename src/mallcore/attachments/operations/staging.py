@@ -116,15 +116,18 @@ def stage(
     """
     about = owner_of(ctx, owner, unit)
     policy = ctx.port(Slots)[slot]
-    intended = Intended("stage", about, policy, checked_file_name(file_name), declared_type, checked_meta(meta))
-    ctx.work.let_go()  # whoever sends slowly must not hold a connection to the database meanwhile
-    with refusals_on_record(ctx, about, policy), spooled(file, policy, size=size, sha256=sha256) as content:
-        return keep(ctx, intended, content)
+    with refusals_on_record(ctx, about, policy):
+        intended = Intended("stage", about, policy, checked_file_name(file_name), declared_type, checked_meta(meta))
+        ctx.work.let_go()  # whoever sends slowly must not hold a connection to the database meanwhile
+        with spooled(file, policy, size=size, sha256=sha256) as content:
+            return keep(ctx, intended, content)
 
 
 @contextmanager
 def spooled(file: Content, slot: Slot, *, size: int | None = None, sha256: str | None = None) -> Iterator[Spooled]:
     """Read the content to its end, once: count it, hash it, look into it; refuse what the slot does not take."""
+    if not (isinstance(file, bytes) or hasattr(file, "read")):
+        raise InvalidInput(field="file", reason=f"it is bytes or a stream of bytes, not {type(file).__name__}")
     stream = BytesIO(file) if isinstance(file, bytes) else file
     with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as spool:
         digest, read = _copied(stream, cast(BinaryIO, spool), slot)
