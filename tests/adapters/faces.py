@@ -278,6 +278,7 @@ class HttpFace(Spoken):
         headers, body, query = self.headers, b"", ""
         if rest.raw is not None:
             body = arguments.pop(rest.raw)
+            headers = {**headers, "content-type": "application/octet-stream"}
         if rest.raw is not None or rest.method in ("GET", "DELETE"):
             query = urlencode({name: _text(value) for name, value in arguments.items() if value is not None})
         else:

@@ -17,7 +17,15 @@ from mallcore.adapters.flask import mall_blueprint
 from mallcore.adapters.wsgi import MallWSGI
 from mallcore.api import Options
 from tests.adapters.faces import HttpFace, Json, authenticate
-from tests.adapters.scenarios import a_taxonomy_goes_in_and_out, a_tree_grows, bookshop, refusals_name_the_reason
+from tests.adapters.scenarios import (
+    a_file_keeps_all_its_versions,
+    a_link_is_for_whoever_has_it,
+    a_taxonomy_goes_in_and_out,
+    a_tree_grows,
+    bookshop,
+    files_are_refused_for_a_reason,
+    refusals_name_the_reason,
+)
 from tests.adapters.serving import uvicorn_serving, werkzeug_serving, wsgiref_serving
 
 OWNER = Principal.system("tests")
@@ -72,8 +80,18 @@ def every(kinds: Any) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("client", kinds, indirect=True)
 
 
+STORIES = [
+    a_tree_grows,
+    a_taxonomy_goes_in_and_out,
+    refusals_name_the_reason,
+    a_file_keeps_all_its_versions,
+    files_are_refused_for_a_reason,
+    a_link_is_for_whoever_has_it,
+]
+
+
 @every(SERVED)
-@pytest.mark.parametrize("scenario", [a_tree_grows, a_taxonomy_goes_in_and_out, refusals_name_the_reason])
+@pytest.mark.parametrize("scenario", STORIES)
 def test_a_story_over_the_wire(scenario: Any, client: httpx.Client, mall: Mall) -> None:
     """Behind a real server all is as without one."""
 

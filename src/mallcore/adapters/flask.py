@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mallcore.adapters.forms import read_form
-from mallcore.adapters.wsgi import end_known, flowing, no_length, request_of
+from mallcore.adapters.wsgi import Flowing, end_known, no_length, request_of
 from mallcore.api import Authenticate, Dispatch, Mall, Options, Request, Response
 from mallcore.errors import MissingExtra
 
@@ -58,7 +58,7 @@ def _patient(dispatch: Dispatch, request: Request) -> Response:
     elif not end_known(request, environ):
         return dispatch.refuse(request, no_length())
     else:
-        request.stream = flowing(environ)
+        request.stream = Flowing(environ)
     return dispatch.run(request)
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from mallcore.adapters.forms import read_form
@@ -13,8 +12,6 @@ from mallcore.errors import InvalidInput
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
-
-    from mallcore.api.bodies import Source
 
 __all__ = ["MallWSGI"]
 
@@ -49,7 +46,7 @@ class MallWSGI:
         elif not end_known(request, environ):
             return self.dispatch.refuse(request, no_length())
         else:
-            request.stream = flowing(environ)
+            request.stream = Flowing(environ)
         return self.dispatch.run(request)
 
 
@@ -76,10 +73,16 @@ def end_known(request: Request, environ: Mapping[str, Any]) -> bool:
     return request.headers.get("content-length", "").isdecimal() or bool(environ.get("wsgi.input_terminated"))
 
 
-def flowing(environ: Mapping[str, Any]) -> Source:
+class Flowing:
     """The body as it comes: where the server lets us, a read gives what is there, so that a slow client is noticed."""
-    stream = environ["wsgi.input"]
-    return SimpleNamespace(read=getattr(stream, "read1", stream.read))
+
+    def __init__(self, environ: Mapping[str, Any]) -> None:
+        stream = environ["wsgi.input"]
+        self._read: Callable[[int], bytes] = getattr(stream, "read1", stream.read)
+
+    def read(self, size: int, /) -> bytes:
+        """Up to so many bytes; waits for the first."""
+        return self._read(size)
 
 
 def status_line(response: Response) -> str:
