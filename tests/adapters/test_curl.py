@@ -1,6 +1,7 @@
-"""Files by curl, as people at a terminal and scripts send and fetch them."""
+"""Files by curl, as people at a terminal and scripts send and fetch them; and clients that are slow on purpose."""
 
 import json
+import select
 import shutil
 import socket
 import subprocess
@@ -15,7 +16,15 @@ from mallcore.adapters.asgi import MallASGI
 from mallcore.api import Chunks, Options
 from tests.adapters.faces import authenticate
 from tests.adapters.serving import uvicorn_serving
-from tests.adapters.test_files_over_the_wire import AS_OWNER, CHUNKED, PIECE, TO_BOOKS, eventually
+from tests.adapters.test_files_over_the_wire import (
+    AS_OWNER,
+    CHUNKED,
+    PIECE,
+    TO_BOOKS,
+    begun,
+    eventually,
+    nothing_kept,
+)
 from tests.adapters.test_files_over_the_wire import books as books
 from tests.adapters.test_real_servers import SERVED
 
@@ -79,6 +88,20 @@ def test_curl_follows_a_ticket(books: Mall, tmp_path: Path) -> None:
         assert done.stdout == b"204", done.stdout + done.stderr
     with books.begin(OWNER) as ctx:
         assert attachments.finish_direct(ctx, upload=ticket.upload).size == len(CONTENT)
+
+
+@pytest.mark.parametrize("kind", CHUNKED)
+def test_a_client_that_drips_is_not_waited_for(kind: str, books: Mall, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A byte now and then would keep a place for ever: 408, though something always comes, and nothing is kept."""
+    monkeypatch.setattr("tests.adapters.test_real_servers.QUICK_BEATS", Options(patience=0.5, slowest=1 << 20))
+    make, serve = SERVED[kind]
+    with serve(make(books)) as url, begun(url, b"x", "Content-Length: 1000000") as connection:
+        for _ in range(1000):
+            if select.select([connection], [], [], 0.02)[0]:
+                break
+            connection.sendall(b"x")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 408")
+    assert nothing_kept(books)
 
 
 def test_a_reader_that_takes_nothing_is_given_up(books: Mall, monkeypatch: pytest.MonkeyPatch) -> None:

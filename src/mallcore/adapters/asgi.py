@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import MutableMapping
 from typing import Any
 
-from mallcore.adapters.bridging import Receive, Send, Uploads, deliver
+from mallcore.adapters.bridging import Contents, Receive, Send, Uploads
 from mallcore.adapters.forms import read_form
 from mallcore.api import Authenticate, Dispatch, EventStream, Mall, Options, Request, Response
 
@@ -27,6 +27,7 @@ class MallASGI:
     def __init__(self, mall: Mall, authenticate: Authenticate, *, options: Options | None = None) -> None:
         self.dispatch = Dispatch(mall, authenticate, options, read_form)
         self._uploads = Uploads(self.dispatch)
+        self._contents = Contents(self.dispatch.options)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -44,7 +45,7 @@ class MallASGI:
         if response is None:
             return
         if response.chunks is not None:
-            await deliver(_start(response), response.chunks, receive, send, self.dispatch.options)
+            await self._contents.send(_start(response), response.chunks, receive, send)
         elif response.stream is None:
             await send(_start(response))
             await send({"type": "http.response.body", "body": response.body})

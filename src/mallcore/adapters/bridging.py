@@ -13,7 +13,9 @@ from typing import Any
 from mallcore.api import Chunks, Dispatch, Options, Request, Response
 from mallcore.errors import Unavailable
 
-__all__ = ["Incoming", "Receive", "Send", "Uploads", "deliver"]
+__all__ = ["Contents", "Incoming", "Receive", "Send", "Uploads"]
+
+_FETCHING = 32  # threads at most, for all contents of an application
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -109,28 +111,36 @@ class Uploads:
         self._free += 1
 
 
-async def deliver(start: Message, chunks: Chunks, receive: Receive, send: Send, options: Options) -> None:
-    """Send a content. Its pieces are fetched in threads; it is always closed.
+class Contents:
+    """Sends contents piece by piece. The pieces are fetched in threads of their own: a store may let them wait."""
 
-    A client that goes away ends it, and so does one that takes it too slowly, for the store waits with us.
-    """
-    gone = asyncio.ensure_future(_gone(receive))
-    try:
-        await send(start)
-        while not gone.done() and (piece := await _fetched(chunks)) is not None:
-            async with asyncio.timeout(options.patience + len(piece) / options.slowest):
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
-        if not gone.done():
-            await send({"type": "http.response.body", "body": b""})
-    except OSError:
-        return  # the client is gone or too slow, or the store broke off: the server sees that something is missing
-    finally:
-        gone.cancel()
-        await asyncio.shield(asyncio.to_thread(chunks.close))
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._threads: ThreadPoolExecutor | None = None
 
+    async def send(self, start: Message, chunks: Chunks, receive: Receive, send: Send) -> None:
+        """Send one content, which is closed in all cases.
 
-async def _fetched(chunks: Chunks) -> bytes | None:
-    return await asyncio.to_thread(next, chunks, None)
+        A client that goes away ends it, and so does one that takes it too slowly, for the store waits with us.
+        """
+        gone, options = asyncio.ensure_future(_gone(receive)), self._options
+        try:
+            await send(start)
+            while not gone.done() and (piece := await self._fetched(chunks)) is not None:
+                async with asyncio.timeout(options.patience + len(piece) / options.slowest):
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+            if not gone.done():
+                await send({"type": "http.response.body", "body": b""})
+        except OSError:
+            return  # the client is gone or too slow, or the store broke off: the server sees that something is missing
+        finally:
+            gone.cancel()
+            await asyncio.shield(asyncio.to_thread(chunks.close))
+
+    async def _fetched(self, chunks: Chunks) -> bytes | None:
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(_FETCHING, "mallcore-content")
+        return await asyncio.get_running_loop().run_in_executor(self._threads, next, chunks, None)
 
 
 async def _gone(receive: Receive) -> None:
