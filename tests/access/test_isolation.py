@@ -100,7 +100,7 @@ def hung(mall: Mall) -> dict[str, str]:
     with mall.begin(ME) as ctx:
         link = attachments.link(ctx, version=made.ref, to="anyone")
     ids = {"attachment": made.attachment, "version": made.ref, "staged": waiting.id, "picture": drawn.ref}
-    ids |= {"drawn": drawn.attachment, "token": link.token, "jti": link.jti}
+    ids |= {"drawn": drawn.attachment, "token": link.token}
     return {**ids, "spare": shown_nowhere.ref, "hold": hold.id, **under_way(mall, crime)}
 
 
@@ -169,7 +169,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "attachments.remove_attachment": {"attachment": "$attachment"},
     "attachments.remove_label": {"attachment": "$attachment", "label": "live"},
     "attachments.restore_version": {"version": "$version"},
-    "attachments.revoke_link": {"jti": "$jti"},
+    "attachments.revoke_link": {"link": "$token"},
     "attachments.scrub": {},
     "attachments.set_label": {"attachment": "$attachment", "label": "draft", "to": 1},
     "attachments.set_retention": {"version": "$version", "until": LATER},

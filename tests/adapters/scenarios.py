@@ -296,7 +296,7 @@ def a_link_is_for_whoever_has_it(face: Face) -> None:
     assert face.follow(link) == face.follow(link) == b"invoice"
     with refused("link-refused"):
         face.follow({"token": link["token"][:-2] + ("AA" if link["token"][-2:] != "AA" else "BB")})
-    face.revoke_link(link["jti"])
+    face.revoke_link(link["token"])
     with refused("link-refused") as details:
         face.follow(link)
     assert details["reason"] == "revoked"

@@ -179,12 +179,12 @@ def test_a_revoked_link_is_refused(world: World) -> None:
     world.open(used.token)
     for one in (made, used, made):
         with world.mall.begin(ADA) as ctx:
-            attachments.revoke_link(ctx, jti=one.jti)
+            attachments.revoke_link(ctx, link=one.token)
     assert world.refused(made.token) == "revoked"
     assert world.refused(used.token) == "revoked"
     assert len(world.records("attachments.link_revoked")) == 3
     with pytest.raises(Denied), world.mall.begin(EVE) as ctx:
-        attachments.revoke_link(ctx, jti=made.jti)
+        attachments.revoke_link(ctx, link=made.token)
 
 
 def test_a_link_good_once_opens_once(world: World) -> None:
@@ -251,7 +251,7 @@ def test_another_process_knows_of_uses_and_ends(world: World, database_url: str)
         other = World(mall, world.clock, world.attachment)
         other.open(once.token)
         with mall.begin(ME) as ctx:
-            attachments.revoke_link(ctx, jti=revoked.jti)
+            attachments.revoke_link(ctx, link=revoked.token)
             access.end_sessions(ctx, principal="user:ada")
     assert [world.refused(one.token, ADA) for one in (once, revoked, bound)] == ["used", "revoked", "ended"]
 
@@ -469,7 +469,7 @@ def test_what_has_expired_is_forgotten(world: World) -> None:
     made, revoked = world.link(to="anyone", once=True), world.link(to="anyone", seconds=604_800)
     world.open(made.token)
     with world.mall.begin(ME) as ctx:
-        attachments.revoke_link(ctx, jti=revoked.jti)
+        attachments.revoke_link(ctx, link=revoked.token)
 
     def kept() -> int:
         with world.mall.engine.connect() as connection:

@@ -85,7 +85,7 @@ def test_a_touched_content_is_never_passed_on_as_whole(books: Cli, ref: str, fol
     kept.write_bytes(b"X" + CONTENT[1:])
     target = tmp_path / "got.bin"
     refused = books("attachments", "get", ref, "--output", str(target), "--json")
-    assert (refused.code, refused.error["code"], target.exists()) == (1, "content-mismatch", False)
+    assert (refused.code, refused.error["code"], target.exists()) == (1, "store-unavailable", False)
     verified = books("attachments", "verify", ref.partition("@")[0], "--json")
     assert verified.code == 1
     found = json.loads(verified.stdout)
@@ -171,12 +171,14 @@ def test_what_is_held_is_neither_dropped_nor_collected(books: Cli, ref: str, fol
 
 
 def test_a_store_is_scrubbed(books: Cli, ref: str, folder: Path) -> None:
-    """What is gone from the store is named by its key."""
+    """What is gone from the store is named by its key, and the command fails, so that a timer tells."""
     assert books("attachments", "scrub", "--json").json["missing"] == []
     (kept,) = objects(folder)
     kept.unlink()
-    (missing,) = books("attachments", "scrub", "--json").json["missing"]
+    done = books("attachments", "scrub", "--json")
+    (missing,) = json.loads(done.stdout)["missing"]
     assert missing.endswith(kept.name)
+    assert done.code == 1
 
 
 def test_keys_are_listed_rotated_and_revoked(books: Cli, ref: str) -> None:

@@ -43,7 +43,8 @@ class CliFace(Spoken):
             stdin, arguments["edits"] = json.dumps(arguments["edits"]).encode(), "-"
         if operation == "structure.move":
             arguments["parent"] = arguments["parent"] or "/"
-        if operation in FINAL or arguments.pop("dry_run", None) is False:
+        counted = operation == "attachments.collect" and arguments.pop("dry_run")  # which is what it does by itself
+        if operation in FINAL or (operation == "attachments.collect" and not counted):
             words.append("--yes")
         words += [str(arguments.pop(name)) for name in places.split()]
         for name, value in arguments.items():

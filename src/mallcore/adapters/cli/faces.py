@@ -115,7 +115,7 @@ ATTACHMENTS = (
     Face("attachments remove", attachments.remove_attachment, "attachment", forms.card),
     Face("attachments link", attachments.link, "version", contents.linked, otherwise={"to": "anyone"},
          help="Make a link to a version, for whoever has it. With `--to user:ada` it is for her alone."),
-    Face("attachments revoke-link", attachments.revoke_link, "jti", contents.done),
+    Face("attachments revoke-link", attachments.revoke_link, "link", contents.done),
     Face("attachments log", audit.list_records, "subject", records, without="channel", required="subject",
          prepare=attachment_of_reference,
          help="List what was done with an attachment, or refused: uploads, reads, links, labels, holds, newest first."),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import secrets
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
 from sqlalchemy import delete, select, update
@@ -24,6 +26,7 @@ from mallcore.attachments.rules.serving import served_type, shown_name
 from mallcore.attachments.rules.tokens import (
     ANYONE,
     LEEWAY,
+    LONGEST,
     SLOWEST,
     Claims,
     binding,
@@ -49,6 +52,7 @@ from mallcore.errors import (
 from mallcore.kernel.context import Context
 from mallcore.kernel.keys import Key, Keyring
 from mallcore.kernel.operations import Rest, operation
+from mallcore.kernel.ports import MALL, Subject
 from mallcore.kernel.recording import deciding, record_now
 
 KEYS = "links"
@@ -61,7 +65,8 @@ To = Annotated[
     ),
 ]
 Seconds = Annotated[int, Field(ge=1, le=SLOWEST)]
-Jti = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+_JTI = re.compile(r"[0-9a-f]{32}")
+TokenOrJti = Annotated[str, Field(min_length=32, max_length=LONGEST, description="The link's token, or its jti.")]
 Method = Literal["get", "put"]
 
 
@@ -160,13 +165,22 @@ def open_link(ctx: Context, *, token: str, purpose: Purpose = "content") -> Open
     )
 
 
-@operation(permission="attachments.link", kind="command", errors=(LinkRefused,),
-           rest=Rest("DELETE", "/links/{jti}", 204))  # fmt: skip
-def revoke_link(ctx: Context, *, jti: Jti) -> None:
-    """Refuse a link from now on. Its ``jti`` is known to whoever made it and to readers of the audit log.
+def _of_link(ctx: Context, given: Mapping[str, Any]) -> Subject:
+    """A link given whole tells what it is for; of a jti alone nobody knows, so that is the whole mall's business."""
+    if _JTI.fullmatch(given["link"]):
+        return MALL
+    claims = opened(given["link"], lambda number: _key(ctx, number))
+    return of_attachment(ctx, {"version": claims.version})
 
-    A jti does not tell what the link is for, so this takes attachments.link in the whole mall.
+
+@operation(permission="attachments.link", kind="command", subject=_of_link, errors=(LinkRefused, UnknownAttachment),
+           rest=Rest("DELETE", "/links/{link}", 204))  # fmt: skip
+def revoke_link(ctx: Context, *, link: TokenOrJti) -> None:
+    """Refuse a link from now on: given whole, or by its ``jti``, which the audit log tells.
+
+    With a jti alone this takes attachments.link in the whole mall, for it does not tell what the link is for.
     """
+    jti = link if _JTI.fullmatch(link) else opened(link, lambda number: _key(ctx, number)).jti
     now = ctx.now()
     longest = now + timedelta(seconds=SLOWEST + 2 * LEEWAY)
     if not ctx.add_new(link_use, {"jti": jti, "revoked_at": now, "expires_at": longest}):
