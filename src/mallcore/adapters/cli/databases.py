@@ -64,13 +64,13 @@ def founded(
         more = {"follow": False, "secret": secret, **settings}
         opened = Mall.open(url, folder=cli.folder, objects=objects, migrate="always", **more)
     mall = cli.use(opened)
-    mall.keys.current("links")  # sealed from the start; those that are there must open under the secret we have
     if empty and cli.call(structure.list_channels, limit=1).items:
         raise AlreadyExists(
             f"The database {address(mall)} has channels already, and they are left as they are: name an empty one.",
             what="mall",
             name=address(mall),
         )
+    mall.keys.current("links")  # sealed from the start; those that are there must open under the secret we have
     write_settings(cli.folder, {"database": url, "objects": objects, "secret": secret})
     return mall
 
