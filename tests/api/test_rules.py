@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mallcore import errors
+from mallcore.api.rules import tus
 from mallcore.api.rules.negotiation import BadTag, accepts, matches, names, request_id_of, revision_of
-from mallcore.api.rules.problems import document, status_of
+from mallcore.api.rules.problems import Refused, document, status_of
 from mallcore.api.rules.routes import Routes, split
 
 NODES = [
@@ -139,3 +140,11 @@ def test_details_are_shown_but_never_in_the_way() -> None:
     assert isinstance(shown["who"], str)
     assert set(document(errors.SpoiledWork(secret=1), 500, "/x", "req_1")) >= {"title", "code"}
     assert "secret" not in document(errors.SpoiledWork(secret=1), 500, "/x", "req_1")
+
+
+@pytest.mark.parametrize("header", ["filename ä", "filename ?", "filename /w==", "a YQ==,a YQ==", "a " + "A" * 16_000])
+def test_metadata_of_tus_that_is_none_is_refused(header: str) -> None:
+    """Whatever a client sends for Base64 is answered 400, not by a failure."""
+    with pytest.raises(Refused) as caught:
+        tus.metadata(header)
+    assert caught.value.status == 400

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import binascii
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
@@ -85,7 +84,7 @@ def metadata(header: str) -> dict[str, str]:
 def _decoded(key: str, value: str) -> str:
     try:
         return b64decode(value, validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # no Base64, no ASCII, or no UTF-8
         raise _wrong("Upload-Metadata", f"{key[:40]!r} is no text in Base64") from None
 
 
