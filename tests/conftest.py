@@ -24,6 +24,29 @@ settings.register_profile(
 settings.load_profile("proofs" if os.environ.get("MALLCORE_PROOFS") == "1" else "ci")
 
 
+ON_ONE_DATABASE = {
+    "test_bad_input.py", "test_delivery.py", "test_derivatives.py", "test_edge.py", "test_ingest.py", "test_keys.py",
+    "test_links.py", "test_living_structure.py", "test_owners.py", "test_persons.py",
+    "test_trail.py", "test_verdicts.py",
+}  # fmt: skip
+"""What these promise is the same SQL as in the stories, or none: on PostgreSQL they run in `nox -s proofs`."""
+SLOW_TO_FAIL = {"s3fs", "azure"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the default sessions within their time: what says the same a second time is a proof."""
+    for item in items:
+        second = item.path.name in ON_ONE_DATABASE and item.get_closest_marker("postgres") is not None
+        faulty = item.path.name == "test_faulty_stores.py" and _parameter(item) in SLOW_TO_FAIL
+        if second or faulty or "TestS3fs" in item.nodeid:
+            item.add_marker(pytest.mark.proof)
+
+
+def _parameter(item: pytest.Item) -> str:
+    callspec = getattr(item, "callspec", None)
+    return "" if callspec is None else str(callspec.params.get("place", ""))
+
+
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test stands in a folder of its own: what it leaves there, as object stores do, is no other's."""
