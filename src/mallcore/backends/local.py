@@ -171,7 +171,8 @@ class LocalStore:
         """Make the folder, and have its entry, and those above it, on the disk."""
         if folder in self._durable and folder.is_dir() and (self._folder / _NEW).is_dir():
             return
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # what lies in it is for the mall to show
+        if not self._folder.exists():
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # what lies in it is for the mall to show
         (self._folder / _NEW).mkdir(exist_ok=True)
         folder.mkdir(parents=True, exist_ok=True)
         above = folder
