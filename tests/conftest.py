@@ -38,7 +38,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         second = item.path.name in ON_ONE_DATABASE and item.get_closest_marker("postgres") is not None
         faulty = item.path.name == "test_faulty_stores.py" and _parameter(item) in SLOW_TO_FAIL
-        if second or faulty or "TestS3fs" in item.nodeid:
+        killed = item.path.name == "test_store_crashes.py" and item.get_closest_marker("objects") is not None
+        if second or faulty or killed or "TestS3fs" in item.nodeid:
             item.add_marker(pytest.mark.proof)
 
 
