@@ -23,14 +23,14 @@ from urllib.parse import parse_qsl
 
 from mallcore.backends.fsspec_answers import stat_of, status_of, told
 from mallcore.backends.streams import Checked, checked, section
+from mallcore.backends.unsigned import Unsigned
 from mallcore.errors import (
     MissingExtra,
     ObjectExists,
     ObjectMissing,
-    StoreDenied,
 )
 from mallcore.kernel.hooks import hookimpl
-from mallcore.kernel.objects import Capabilities, ObjectStore, Signed, Stat, checked_key, checked_prefix
+from mallcore.kernel.objects import Capabilities, ObjectStore, Stat, checked_key, checked_prefix
 
 _SMALL = 8 << 20
 _FIRST = 1 << 20
@@ -41,7 +41,7 @@ _EXCLUSIVE: dict[str, dict[str, Any]] = {
 }
 
 
-class FsspecStore:
+class FsspecStore(Unsigned):
     """An `ObjectStore` over a file system of fsspec below ``root``.
 
     ``fs`` is a file system, or a function that makes one and is called once in every process. ``creating`` are the
@@ -216,28 +216,6 @@ class FsspecStore:
             key = path[start:]
             if key.startswith(prefix):
                 yield stat_of(key, found[path])
-
-    def sign_get(
-        self,
-        key: str,
-        *,
-        seconds: int,
-        disposition: str | None = None,
-        content_type: str | None = None,
-        query: Mapping[str, str] | None = None,
-    ) -> Signed:
-        """Not every file system has URLs, and none of them signs all that is asked for here."""
-        raise StoreDenied(store=self.url, reason="it signs no URLs")
-
-    def sign_put(
-        self, key: str, *, seconds: int, size: int, sha256: str | None = None, content_type: str | None = None
-    ) -> Signed:
-        """See `sign_get`."""
-        raise StoreDenied(store=self.url, reason="it signs no URLs")
-
-    def sign_post(self, key: str, *, seconds: int, max_size: int, content_type: str | None = None) -> Signed:
-        """See `sign_get`."""
-        raise StoreDenied(store=self.url, reason="it signs no URLs")
 
     def close(self) -> None:
         """Let this process's file system go, and its connection, if both are ours and it has one."""

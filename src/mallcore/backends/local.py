@@ -10,7 +10,7 @@ import hashlib
 import os
 import stat
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import BinaryIO, ClassVar
 from urllib.parse import unquote
 
 from mallcore.backends.streams import PIECE, refuse_other, section
+from mallcore.backends.unsigned import Unsigned
 from mallcore.errors import (
     InvalidInput,
     MallError,
@@ -28,7 +29,7 @@ from mallcore.errors import (
     StoreUnavailable,
 )
 from mallcore.kernel.hooks import hookimpl
-from mallcore.kernel.objects import Capabilities, ObjectStore, Signed, Stat, checked_key, checked_prefix
+from mallcore.kernel.objects import Capabilities, ObjectStore, Stat, checked_key, checked_prefix
 
 _NEW = ".new"
 _STALE_SECONDS = 86_400
@@ -37,7 +38,7 @@ _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _CAREFUL = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
-class LocalStore:
+class LocalStore(Unsigned):
     """An `ObjectStore` in a folder, which is made when the first object comes."""
 
     scheme: ClassVar[str] = "file"
@@ -113,28 +114,6 @@ class LocalStore:
         start = self._folder / folder if folder else self._folder
         with self._named(prefix):
             yield from _walked(start, f"{folder}/" if folder else "", prefix)
-
-    def sign_get(
-        self,
-        key: str,
-        *,
-        seconds: int,
-        disposition: str | None = None,
-        content_type: str | None = None,
-        query: Mapping[str, str] | None = None,
-    ) -> Signed:
-        """A folder has no URLs of its own: the mall serves and takes its content."""
-        raise StoreDenied(store=self.url, reason="a folder has no URLs")
-
-    def sign_put(
-        self, key: str, *, seconds: int, size: int, sha256: str | None = None, content_type: str | None = None
-    ) -> Signed:
-        """A folder has no URLs of its own."""
-        raise StoreDenied(store=self.url, reason="a folder has no URLs")
-
-    def sign_post(self, key: str, *, seconds: int, max_size: int, content_type: str | None = None) -> Signed:
-        """A folder has no URLs of its own."""
-        raise StoreDenied(store=self.url, reason="a folder has no URLs")
 
     def close(self) -> None:
         """Nothing to give back."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -10,9 +10,10 @@ from threading import Lock
 from typing import BinaryIO, ClassVar, NamedTuple
 
 from mallcore.backends.streams import checked
-from mallcore.errors import ObjectExists, ObjectMissing, StoreDenied
+from mallcore.backends.unsigned import Unsigned
+from mallcore.errors import ObjectExists, ObjectMissing
 from mallcore.kernel.hooks import hookimpl
-from mallcore.kernel.objects import Capabilities, ObjectStore, Signed, Stat, checked_key, checked_prefix
+from mallcore.kernel.objects import Capabilities, ObjectStore, Stat, checked_key, checked_prefix
 
 
 class _Kept(NamedTuple):
@@ -21,7 +22,7 @@ class _Kept(NamedTuple):
     at: datetime
 
 
-class MemoryStore:
+class MemoryStore(Unsigned):
     """An `ObjectStore` in a dict of its own; another instance is another store."""
 
     scheme: ClassVar[str] = "memory"
@@ -75,28 +76,6 @@ class MemoryStore:
         with self._lock:
             found = sorted((key, kept) for key, kept in self._objects.items() if key.startswith(prefix))
         yield from (_stat(key, kept) for key, kept in found)
-
-    def sign_get(
-        self,
-        key: str,
-        *,
-        seconds: int,
-        disposition: str | None = None,
-        content_type: str | None = None,
-        query: Mapping[str, str] | None = None,
-    ) -> Signed:
-        """Nobody else can reach this memory."""
-        raise StoreDenied(store=self.url, reason="it has no URLs")
-
-    def sign_put(
-        self, key: str, *, seconds: int, size: int, sha256: str | None = None, content_type: str | None = None
-    ) -> Signed:
-        """Nobody else can reach this memory."""
-        raise StoreDenied(store=self.url, reason="it has no URLs")
-
-    def sign_post(self, key: str, *, seconds: int, max_size: int, content_type: str | None = None) -> Signed:
-        """Nobody else can reach this memory."""
-        raise StoreDenied(store=self.url, reason="it has no URLs")
 
     def close(self) -> None:
         """Nothing to give back."""

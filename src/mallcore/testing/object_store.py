@@ -81,7 +81,7 @@ class ObjectStoreContract(LinkPromises):
 
     def peek(self, store: Any, key: str) -> bytes | None:
         """What lies under the key, or nothing, asked past the store."""
-        raise NotImplementedError("supply peek(store, key)")
+        raise TypeError(f"{type(self).__name__} supplies no peek(store, key)")
 
     def plant(self, store: Any, key: str, content: bytes | None) -> None:
         """Put content under the key past the store, over what is there; nothing: remove it."""
