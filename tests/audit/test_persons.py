@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ from mallcore.kernel.work import OwnWork
 from tests.audit.conftest import ADA, ME, Log
 
 EVE = Principal.user("eve")
+NAMES = re.compile(r"(?<![0-9A-Za-z+/=])(ada|eve)(?![0-9A-Za-z+/=])")
+"""The names as words: among hexadecimal and base64 digits these letters stand by chance."""
 
 
 def stored(log: Log) -> str:
@@ -33,8 +36,7 @@ def test_no_name_stands_in_the_clear(log: Log) -> None:
         structure.create_unit(ctx, slug="north", name="North")
     log.call(access.grant, principal="client:till", role="visitor")
     told = stored(log)
-    assert "ada" not in told
-    assert "eve" not in told
+    assert not NAMES.search(told)
     assert "client:till" in told
     assert "system:test" in told
 
@@ -114,7 +116,7 @@ def test_an_erased_person_is_nobody_and_all_proofs_hold(log: Log) -> None:
     assert log.call(audit.prove, record=record.id).leaf == proof.leaf
     (told,) = log.records(event="audit.subject_erased")
     assert told.after["records"] == 3
-    assert "ada" not in str(told)
+    assert not NAMES.search(str(told))
     assert log.call(audit.erase_subject, principal=ADA.ref).subjects == 0
 
 
