@@ -26,11 +26,29 @@ Port = TypeVar("Port")
 
 
 @dataclass(frozen=True, slots=True)
+class Credential:
+    """By what a principal was recognised, and what that narrows: an API key or an access token, say.
+
+    Nothing is allowed by it that its principal may not do. ``scopes`` are permissions, or patterns as in roles (nothing:
+    all); ``units`` and ``channels`` are ids (both nothing: everywhere). ``version`` is the API version it is pinned to,
+    ``plan`` the plan that limits how often it may ask, ``client`` the program that bears it.
+    """
+
+    id: str
+    scopes: frozenset[str] | None = None
+    units: frozenset[str] | None = None
+    channels: frozenset[str] | None = None
+    version: str | None = None
+    plan: str | None = None
+    client: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Principal:
     """Who asks. ``ref`` names it in grants and in the audit trail.
 
-    ``session`` tells apart the sign-ins of one person: a link can be bound to one. It says nothing of who asks, so
-    that it is neither compared nor shown.
+    ``session`` tells apart the sign-ins of one person: a link can be bound to one. ``credential`` narrows what it may
+    do this time. They say nothing of who asks, so that they are neither compared nor shown.
 
     >>> Principal.user("ada").ref
     'user:ada'
@@ -39,6 +57,7 @@ class Principal:
     kind: str
     id: str
     session: str | None = field(default=None, repr=False, compare=False)
+    credential: Credential | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def user(cls, id: str, session: str | None = None) -> Principal:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from sqlalchemy import Connection, Engine
@@ -72,6 +72,37 @@ class Policy(Protocol):
     def reach(self, principal: Any, permission: str) -> Reach:
         """Where the principal holds the permission; may ask a database."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Presented:
+    """A bearer token as a request brings it, and from where."""
+
+    token: str = field(repr=False)
+    address: str = ""
+
+
+class Verifier(Protocol):
+    """Says whose a bearer token is: of an API key, an access token, a session."""
+
+    def takes(self, token: str) -> bool:
+        """Whether the token looks like one of its own; nothing is looked up for that."""
+        ...
+
+    def verify(self, presented: Presented) -> Any:
+        """The `Principal`, with its `Credential`; raises `Unauthenticated` for anything wrong. May ask a database."""
+        ...
+
+
+class Verifiers:
+    """Port: the verifiers of a mall, asked in order."""
+
+    def __init__(self) -> None:
+        self.known: list[Verifier] = []
+
+    def of(self, token: str) -> Verifier | None:
+        """The verifier that takes such a token."""
+        return next((one for one in self.known if one.takes(token)), None)
 
 
 @runtime_checkable

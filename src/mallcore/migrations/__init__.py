@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, inspect, text
 
 from mallcore.errors import DatabaseNotReady, DatabaseTooNew
 
-VERSION = 3  # of this code: the number of its newest migration
+VERSION = 4  # of this code: the number of its newest migration
 
 
 def state(connection: Connection) -> tuple[int, int]:
