@@ -19,23 +19,20 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session, scoped_session
 
-from mallcore import access, attachments, audit, migrations, structure
+from mallcore import attachments, audit, migrations, structure
 from mallcore.errors import InvalidSettings, MallError, ScheduleClosed
 from mallcore.kernel.bus import Follower
-from mallcore.kernel.context import Context, Principal, Services
+from mallcore.kernel.context import Context, Principal
 from mallcore.kernel.events import AccessDenied
-from mallcore.kernel.hooks import KernelHooks, manager
-from mallcore.kernel.keys import TOPIC as KEYS
 from mallcore.kernel.keys import Keyring
-from mallcore.kernel.objects import ObjectStore, Stores
-from mallcore.kernel.operations import Catalogue, forget_old_keys
+from mallcore.kernel.objects import ObjectStore
+from mallcore.kernel.operations import forget_old_keys
 from mallcore.kernel.ports import DatabaseBackend, Policy
-from mallcore.kernel.recording import Recorder
-from mallcore.kernel.sessions import EngineSessions
-from mallcore.kernel.ticking import Ticker
+from mallcore.kernel.ticking import Chores, Ticker, do
 from mallcore.kernel.work import JoinedWork, MemoryWork, OwnWork, Work
-from mallcore.opening import BUILT_IN, Given, engine_of, handed_over, plugin_of, sealer_of, settings_of, stores_of
+from mallcore.opening import Given, engine_of, handed_over, sealer_of, settings_of, stores_of
 from mallcore.settings import MallSettings
+from mallcore.wiring import catalogue_of, plugged, wired
 
 log = logging.getLogger("mallcore")
 # What keeps a schedule waiting: the database, or a draft that was changed at the very moment.
@@ -56,17 +53,19 @@ class Mall:
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self._scheduler: Ticker | None = None
         self._kept_house: datetime | None = None
-        own = [audit.Trail(), attachments.Pins(), *map(plugin_of, (*BUILT_IN, *given.plugins))]
-        self.plugins = manager([KernelHooks, structure.StructureHooks, attachments.AttachmentHooks], own)
+        self.plugins = plugged(given)
         self.backend = self._backend()
         if owns_engine:
             self.backend.prepare(engine)
         self.follower = Follower(
             lambda heard, stop: self.backend.listen(engine, heard, stop), settings.poll_seconds, settings.follow
         )
-        self.catalogue = Catalogue.of(structure, attachments, access, audit)
+        self.catalogue = catalogue_of(self.plugins.hook)
         self.stores = stores_of(settings, given, self.plugins.hook, given.folder or Path())
-        self.services = self._wired(given, given.clock or (lambda: datetime.now(UTC)))
+        self.chores = Chores()
+        clock = given.clock or (lambda: datetime.now(UTC))
+        self.keys = Keyring(engine.connect, lambda: self.follower.running, sealer_of(settings), clock)
+        self.services = wired(self, given, clock)
         _malls.add(self)
 
     def _backend(self) -> DatabaseBackend:
@@ -77,40 +76,6 @@ class Mall:
             )
         backend: DatabaseBackend = found
         return backend
-
-    def _wired(self, given: Given, clock: Callable[[], datetime]) -> Services:
-        self.keys = Keyring(self.engine.connect, lambda: self.follower.running, sealer_of(self.settings), clock)
-        source = EngineSessions(self.engine, self.backend, self.settings.busy_seconds)
-        grants = access.Grants(self.engine.connect, lambda: self.follower.running)
-        trees, places = structure.Trees(self.follower), structure.Places()
-        subjects = audit.Subjects(self.keys, lambda: self.follower.running)
-        ports: dict[type, Any] = {
-            Catalogue: self.catalogue,
-            structure.Trees: trees,
-            structure.Beginning: structure.Beginning(self.begin),
-            access.Places: places,
-            attachments.Owners: places,
-            attachments.Moments: places,
-            attachments.Slots: attachments.Slots(given.slots),
-            attachments.Edges: attachments.Edges(given.edges, clock),
-            attachments.Addresses: attachments.Addresses(self.settings.content_url),
-            attachments.Epochs: access.Sessions(),
-            Stores: self.stores,
-            Keyring: self.keys,
-            Recorder: Recorder(),
-            audit.Subjects: subjects,
-        }
-        self.follower.subscribe(
-            structure.TOPIC, lambda what: self._follow(structure.heard, what), lambda: self._follow(structure.look)
-        )
-        self.follower.subscribe(access.TOPIC, lambda _: grants.forget(), lambda: self._follow(access.look))
-        self.follower.subscribe(audit.TOPIC, lambda _: subjects.forget(), lambda: self._follow(audit.look))
-        self.follower.subscribe(KEYS, lambda _: self.keys.forget(), self.keys.look)
-        return Services(source, given.policy or grants, self.plugins.hook, ports, clock)
-
-    def _follow(self, step: Callable[..., None], *arguments: str) -> None:
-        with self.begin(Principal.system("follower")) as ctx:
-            step(ctx, *arguments)
 
     @classmethod
     def open(
@@ -124,6 +89,8 @@ class Mall:
         edges: Iterable[attachments.Edge] = (),
         plugins: Iterable[object] = (),
         policy: Policy | None = None,
+        logins: Iterable[Any] = (),
+        issuers: Iterable[Any] = (),
         clock: Callable[[], datetime] | None = None,
         **settings: Any,
     ) -> Mall:
@@ -133,8 +100,9 @@ class Mall:
         is a mall that is gone when it is closed. What is not given comes from the environment (``MALLCORE_*``), then
         from ``mall.toml`` in ``folder``. ``objects`` is where attachments are kept: a URL, or a store of the host's
         own; ``stores`` are further ones by name; ``slots`` are policies for what is uploaded; ``edges``
-        deliver content in the mall's place, the first that works does. Raises `InvalidSettings`, `DatabaseNotReady`,
-        `DatabaseTooNew`, `DatabaseReadOnly`.
+        deliver content in the mall's place, the first that works does. ``logins`` are ways to sign in, ``issuers``
+        others whose access tokens count here. Raises `InvalidSettings`, `DatabaseNotReady`, `DatabaseTooNew`,
+        `DatabaseReadOnly`.
 
         >>> from mallcore import Mall, Principal, structure
         >>> with Mall.open("sqlite://") as mall, mall.begin(Principal.system()) as ctx:
@@ -150,6 +118,8 @@ class Mall:
             edges=edges,
             plugins=plugins,
             policy=policy,
+            logins=logins,
+            issuers=issuers,
             clock=clock,
         )
         mall = cls(database, found, given) if isinstance(database, Engine) else _opened(cls, found, given)
@@ -269,11 +239,12 @@ class Mall:
     def _tick(self) -> None:
         self.run_due()
         self.keep_log()
-        self.services.ports[attachments.Edges].look()
+        do(self.chores.ticks)
         hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
         if hour != self._kept_house:
             self._kept_house = hour
             self.keep_house()
+            do(self.chores.hours)
 
     def keep_log(self) -> int:
         """Give new records of the audit log their places, and keep its checkpoints; returns how many records.
@@ -309,6 +280,7 @@ class Mall:
         if self._scheduler is not None:
             self._scheduler.stop()
             self._scheduler = None
+        do(self.chores.closing)
         self.follower.stop()
         self.stores.close()
         if self._owns_engine:
@@ -323,9 +295,7 @@ class Mall:
             self.engine.dispose(close=False)
         self._scheduler = None
         self.services.source.forget_parent()
-        self.services.ports[structure.Trees].forget_parent()
-        if isinstance(self.services.policy, access.Grants):
-            self.services.policy.forget()
+        do(self.chores.forked)
         if self._scratch is not None:
             self._scratch._finalizer.detach()  # type: ignore[attr-defined]  # the parent removes it
             self._scratch = None

@@ -35,6 +35,8 @@ class Given:
     edges: Iterable[Any] = ()
     plugins: Iterable[object] = ()
     policy: Policy | None = None
+    logins: Iterable[Any] = ()
+    issuers: Iterable[Any] = ()
     clock: Callable[[], datetime] | None = None
 
 

@@ -29,9 +29,9 @@ Port = TypeVar("Port")
 class Credential:
     """By what a principal was recognised, and what that narrows: an API key or an access token, say.
 
-    Nothing is allowed by it that its principal may not do. ``scopes`` are permissions, or patterns as in roles (nothing:
-    all); ``units`` and ``channels`` are ids (both nothing: everywhere). ``version`` is the API version it is pinned to,
-    ``plan`` the plan that limits how often it may ask, ``client`` the program that bears it.
+    Nothing is allowed by it that its principal may not do. ``scopes`` are permissions, or patterns as in roles
+    (nothing: all); ``units`` and ``channels`` are ids (both nothing: everywhere). ``version`` is the API version it is
+    pinned to, ``plan`` the plan that limits how often it may ask, ``client`` the program that bears it.
     """
 
     id: str

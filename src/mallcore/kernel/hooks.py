@@ -39,6 +39,18 @@ class KernelHooks:
         """
 
     @hookspec
+    def operations_extra(self) -> Iterable[Any]:  # type: ignore[empty-body]
+        """Add: operations of one's own, as the functions they are; every face of the mall then has them."""
+
+    @hookspec
+    def changes_extra(self) -> Iterable[Any]:  # type: ignore[empty-body]
+        """Add: changes between versions of the API, of one's own operations or shapes."""
+
+    @hookspec
+    def releases_extra(self) -> Iterable[Any]:  # type: ignore[empty-body]
+        """Add: releases, the dated versions of the API and how long each lives."""
+
+    @hookspec
     def event_recorded(self, ctx: Context, event: Event) -> None:
         """Tell: something happened, in this transaction; what a listener writes commits or rolls back with it."""
 

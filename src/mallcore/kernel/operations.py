@@ -19,7 +19,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from mallcore.errors import IdempotencyMismatch, InvalidInput, MallError, NotFound, Unavailable
+from mallcore.errors import IdempotencyMismatch, InvalidInput, InvalidSettings, MallError, NotFound, Unavailable
 from mallcore.kernel.context import Context
 from mallcore.kernel.ids import is_text
 from mallcore.kernel.ports import MALL, Subject
@@ -333,6 +333,14 @@ class Catalogue(Mapping[str, Operation]):
         names = ((package, name) for package in packages for name in package.__all__)
         found = (getattr(getattr(package, name), "operation", None) for package, name in names)
         return cls(one for one in found if isinstance(one, Operation))
+
+    def with_more(self, functions: Iterable[Any]) -> Catalogue:
+        """This catalogue with further operations, given as the functions they are; a name that is taken is refused."""
+        more = [one.operation for one in functions]
+        taken = sorted({one.name for one in more} & set(self._operations))
+        if taken:
+            raise InvalidSettings(setting="plugins", reason=f"an operation named {taken[0]!r} is there already")
+        return Catalogue((*self._operations.values(), *more)) if more else self
 
     def __getitem__(self, name: str) -> Operation:
         return self._operations[name]

@@ -1,12 +1,34 @@
-"""A thread that calls a function every so often until it is stopped."""
+"""A thread that calls a function every so often until it is stopped; and what there is to be done by it."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 
 log = logging.getLogger("mallcore.ticking")
+Chore = Callable[[], object]
+
+
+@dataclass(slots=True)
+class Chores:
+    """What packages want done beside operations: with every tick of the scheduler, every hour, when the mall is closed
+    (before anything it stands on is), and in a forked child (where connections and locks belong to the parent)."""
+
+    ticks: list[Chore] = field(default_factory=list)
+    hours: list[Chore] = field(default_factory=list)
+    closing: list[Chore] = field(default_factory=list)
+    forked: list[Chore] = field(default_factory=list)
+
+
+def do(chores: Iterable[Chore]) -> None:
+    """Do each of them; one that fails is logged, and does not hold up the others."""
+    for chore in chores:
+        try:
+            chore()
+        except Exception:
+            log.exception("%s failed", getattr(chore, "__qualname__", chore))
 
 
 class Ticker:

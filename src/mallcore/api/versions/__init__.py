@@ -1,4 +1,4 @@
-"""One API in many dated versions: business logic knows the newest only, everything older is declared as changes to it."""
+"""One API in many dated versions: business logic knows the newest only, what is older is declared as changes."""
 
 from mallcore.api.versions.view import Convert, Face, View
 

@@ -25,7 +25,7 @@ class Face:
     """The parameters in this version; the very model of the operation when nothing is touched."""
     output: TypeAdapter[Any]
     up: Convert | None = None
-    """Takes the arguments (plain JSON data, without what is bytes) to the newest version; nothing: they are the same."""
+    """Takes the arguments (plain JSON data, not what is bytes) to the newest version; nothing: they are the same."""
     down: Convert | None = None
     """Takes the result (plain JSON data) from the newest version to this one; nothing: it is the same."""
     names: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,109 @@
+"""How a mall is put together: its operations, its plug-ins, and the ports through which packages meet.
+
+Only `mallcore.mall` calls this. A package that wants something done in the background adds it to the mall's chores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+from mallcore import access, attachments, audit, structure
+from mallcore.kernel.context import Principal, Services
+from mallcore.kernel.hooks import KernelHooks, manager
+from mallcore.kernel.keys import TOPIC as KEYS
+from mallcore.kernel.keys import Keyring
+from mallcore.kernel.objects import Stores
+from mallcore.kernel.operations import Catalogue
+from mallcore.kernel.ports import Policy, Verifiers
+from mallcore.kernel.recording import Recorder
+from mallcore.kernel.sessions import EngineSessions
+from mallcore.opening import BUILT_IN, Given, plugin_of
+
+if TYPE_CHECKING:
+    from mallcore.mall import Mall
+
+PACKAGES: tuple[ModuleType, ...] = (structure, attachments, access, audit)
+"""The packages whose public operations every mall has."""
+
+HOOKS: tuple[type, ...] = (KernelHooks, structure.StructureHooks, attachments.AttachmentHooks)
+
+
+def plugged(given: Given) -> pluggy.PluginManager:
+    """The manager of the mall's plug-ins: our own, then the host's."""
+    own = [audit.Trail(), attachments.Pins(), *map(plugin_of, (*BUILT_IN, *given.plugins))]
+    return manager(HOOKS, own)
+
+
+def catalogue_of(hooks: pluggy.HookRelay) -> Catalogue:
+    """Our own operations, and those that plug-ins add."""
+    return Catalogue.of(*PACKAGES).with_more(one for some in hooks.operations_extra() for one in some)
+
+
+def wired(mall: Mall, given: Given, clock: Callable[[], datetime]) -> Services:
+    """What the mall gives to every Context."""
+    source = EngineSessions(mall.engine, mall.backend, mall.settings.busy_seconds)
+    policy = given.policy or _grants(mall)
+    ports: dict[type, Any] = {
+        Catalogue: mall.catalogue,
+        Stores: mall.stores,
+        Keyring: mall.keys,
+        Recorder: Recorder(),
+        Verifiers: Verifiers(),
+        **_structure(mall),
+        **_attachments(mall, given, clock),
+        **_audit(mall),
+    }
+    mall.follower.subscribe(KEYS, lambda _: mall.keys.forget(), mall.keys.look)
+    return Services(source, policy, mall.plugins.hook, ports, clock)
+
+
+def _grants(mall: Mall) -> Policy:
+    grants = access.Grants(mall.engine.connect, lambda: mall.follower.running)
+    mall.follower.subscribe(access.TOPIC, lambda _: grants.forget(), _following(mall, access.look))
+    mall.chores.forked.append(grants.forget)
+    return grants
+
+
+def _structure(mall: Mall) -> dict[type, Any]:
+    trees, places = structure.Trees(mall.follower), structure.Places()
+    mall.follower.subscribe(structure.TOPIC, _following(mall, structure.heard), _following(mall, structure.look))
+    mall.chores.forked.append(trees.forget_parent)
+    return {
+        structure.Trees: trees,
+        structure.Beginning: structure.Beginning(mall.begin),
+        access.Places: places,
+        attachments.Owners: places,
+        attachments.Moments: places,
+    }
+
+
+def _attachments(mall: Mall, given: Given, clock: Callable[[], datetime]) -> dict[type, Any]:
+    edges = attachments.Edges(given.edges, clock)
+    mall.chores.ticks.append(edges.look)
+    return {
+        attachments.Slots: attachments.Slots(given.slots),
+        attachments.Edges: edges,
+        attachments.Addresses: attachments.Addresses(mall.settings.content_url),
+        attachments.Epochs: access.Sessions(),
+    }
+
+
+def _audit(mall: Mall) -> dict[type, Any]:
+    subjects = audit.Subjects(mall.keys, lambda: mall.follower.running)
+    mall.follower.subscribe(audit.TOPIC, lambda _: subjects.forget(), _following(mall, audit.look))
+    return {audit.Subjects: subjects}
+
+
+def _following(mall: Mall, step: Callable[..., None]) -> Callable[..., None]:
+    """The step, in a unit of work of the follower's."""
+
+    def follow(*heard: str) -> None:
+        with mall.begin(Principal.system("follower")) as ctx:
+            step(ctx, *heard)
+
+    return follow
