@@ -1,1 +1,115 @@
-"""Hook specifications of access: none yet. A host replaces the whole decision by a `Policy` of its own."""
+"""Protocols that providers fulfil for access: who signs people in. A host replaces the decisions by a `Policy`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol, runtime_checkable
+
+
+@dataclass(frozen=True, slots=True)
+class LoginRequest:
+    """What a provider is asked for: to sign in whoever is at the browser, and send it back to ``redirect_uri``.
+
+    ``state`` comes back with the browser; the mall has bound it to that. ``fresh`` asks for a sign-in that is made now,
+    whatever session the provider has.
+    """
+
+    redirect_uri: str
+    state: str = field(repr=False)
+    fresh: bool = False
+    hint: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class LoginRedirect:
+    """Where the browser is sent, and what the provider wants back with its answer; the mall seals that."""
+
+    url: str = field(repr=False)
+    kept: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class LoginAnswer:
+    """What came back: the parameters of the browser's request, of a sign-in whose ``state`` is the one that was sent."""
+
+    parameters: Mapping[str, str] = field(repr=False)
+    redirect_uri: str
+    kept: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class LoginTokens:
+    """What a provider gave beside the identity: to ask it more, in the person's name. The mall keeps none of it."""
+
+    access: str = field(repr=False)
+    refresh: str | None = field(default=None, repr=False)
+    expires_in: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who signed in. Only issuer and subject say who that is: an e-mail address may be another's tomorrow.
+
+    ``session`` is the provider's name for the sign-in, ``proof`` what it wants to see when that is ended.
+    """
+
+    issuer: str
+    subject: str
+    email: str | None = field(default=None, repr=False)
+    email_verified: bool = False
+    name: str | None = field(default=None, repr=False)
+    claims: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    session: str | None = field(default=None, repr=False)
+    proof: str | None = field(default=None, repr=False)
+    tokens: LoginTokens | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class LogoutNotice:
+    """A provider says that a sign-in is over: of a subject, or one session of it. ``id`` counts once."""
+
+    issuer: str
+    id: str
+    expires_at: datetime
+    subject: str | None = None
+    session: str | None = None
+
+
+@runtime_checkable
+class LoginProvider(Protocol):
+    """Signs people in elsewhere. What goes wrong is a `LoginRefused`, or a `ProviderUnavailable`.
+
+    It is called outside any unit of work, from several threads at once, and it keeps no secret of a person.
+    """
+
+    @property
+    def name(self) -> str:
+        """What it is called in this mall: part of a path."""
+        ...
+
+    @property
+    def trusted(self) -> bool:
+        """Whether its word on an e-mail address is enough to offer a link to whoever is signed in."""
+        ...
+
+    def authorization(self, request: LoginRequest) -> LoginRedirect:
+        """Where to send a browser, so that its user signs in."""
+        ...
+
+    def callback(self, answer: LoginAnswer) -> Identity:
+        """Who that was, proven."""
+        ...
+
+    def refresh(self, identity: Identity) -> Identity:
+        """The same identity with new tokens, by its refresh token."""
+        ...
+
+    def logout(self, proof: str | None, return_to: str | None) -> str | None:
+        """Where to send a browser, so that the provider ends its sign-in, too; nothing: it can't."""
+        ...
+
+    def notice(self, token: str) -> LogoutNotice:
+        """What a message of the provider's own says (a back-channel logout), proven."""
+        ...
