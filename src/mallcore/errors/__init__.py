@@ -15,6 +15,7 @@
     │   ├── UnknownUnit, UnknownChannel, UnknownNode, UnknownRevision
     │   ├── UnknownDraft, UnknownSchedule, UnknownSnapshot
     │   ├── UnknownRole, UnknownGrant, UnknownKey, UnknownRecord
+    │   ├── UnknownProvider, UnknownSession, UnknownIdentity
     │   ├── UnknownAttachment, UnknownVersion, UnknownLabel, UnknownUpload, UnknownSlot, UnknownStore, UnknownHold
     │   ├── ObjectMissing
     │   └── UnknownOperation
@@ -27,13 +28,16 @@
     │   ├── NothingToDo
     │   ├── HistoryBroken
     │   ├── ObjectExists, LabelMoved, UploadClosed, StageFirst, OnHold, InUse, Quarantined, ContentErased
+    │   ├── IdentityTaken
     │   └── LogBroken
     ├── Denied                    the principal may not
+    │   ├── LoginRefused
     │   └── LinkRefused
     ├── Unauthenticated           nobody is asking
     ├── Unavailable               the mall can't answer now
     │   ├── DatabaseBusy, DatabaseReadOnly, DatabaseNotReady, DatabaseTooNew
     │   ├── StoreUnavailable, StoreFull, StoreDenied
+    │   ├── ProviderUnavailable
     │   ├── DerivativePending
     │   └── RevisionNotReached
     ├── MissingExtra              an optional dependency is not installed
@@ -73,6 +77,14 @@ from mallcore.errors.attachments import (
     UnknownVersion,
     UploadClosed,
     WrongOffset,
+)
+from mallcore.errors.logins import (
+    IdentityTaken,
+    LoginRefused,
+    ProviderUnavailable,
+    UnknownIdentity,
+    UnknownProvider,
+    UnknownSession,
 )
 from mallcore.errors.roots import (
     AlreadyExists,
@@ -144,6 +156,7 @@ __all__ = [
     "HasChildren",
     "HistoryBroken",
     "IdempotencyMismatch",
+    "IdentityTaken",
     "InUse",
     "InvalidInput",
     "InvalidReference",
@@ -152,6 +165,7 @@ __all__ = [
     "LimitExceeded",
     "LinkRefused",
     "LogBroken",
+    "LoginRefused",
     "MalformedTaxonomy",
     "MallError",
     "MisplacedSection",
@@ -161,6 +175,7 @@ __all__ = [
     "ObjectExists",
     "ObjectMissing",
     "OnHold",
+    "ProviderUnavailable",
     "Quarantined",
     "RangeNotSatisfiable",
     "RevisionNotReached",
@@ -179,14 +194,17 @@ __all__ = [
     "UnknownDraft",
     "UnknownGrant",
     "UnknownHold",
+    "UnknownIdentity",
     "UnknownKey",
     "UnknownLabel",
     "UnknownNode",
     "UnknownOperation",
+    "UnknownProvider",
     "UnknownRecord",
     "UnknownRevision",
     "UnknownRole",
     "UnknownSchedule",
+    "UnknownSession",
     "UnknownSlot",
     "UnknownSnapshot",
     "UnknownStore",
