@@ -10,6 +10,7 @@ import pytest
 from mallcore import Mall, errors
 from mallcore.api.rules.problems import status_of
 from mallcore.api.table import routes_of
+from mallcore.api.versions import View
 from mallcore.errors import MallError
 
 REFERENCE = Path(__file__).resolve().parent.parent.parent / "docs" / "reference"
@@ -19,7 +20,7 @@ def operations() -> list[str]:
     """Every operation with its method, path, status and permission."""
     rows = ["| request | operation | answers | permission |", "|---|---|---|---|"]
     with Mall.open("sqlite://") as mall:
-        for route in routes_of(mall.catalogue):
+        for route in routes_of(View(mall.catalogue)):
             one, rest = route.operation, route.rest
             answers = "events" if one.kind == "stream" else str(rest.status)
             permission = f"`{one.permission}`" if one.permission else "none"

@@ -24,6 +24,7 @@ from mallcore.api.rules.routes import split
 from mallcore.api.streams import Streams
 from mallcore.api.table import Table
 from mallcore.api.tus import Tus
+from mallcore.api.versions import View
 from mallcore.errors import Denied, LimitExceeded, MallError, StaleRevision, Unauthenticated
 from mallcore.kernel.context import Context, Principal
 from mallcore.kernel.ids import new_id
@@ -54,8 +55,8 @@ class Dispatch:
     def table(self) -> Table:
         """The routes of the mall's catalogue as it is now."""
         known, catalogue = self._known, self.mall.catalogue
-        if known is None or known.catalogue is not catalogue:
-            known = self._known = Table(catalogue, PAGES)
+        if known is None or known.view.catalogue is not catalogue:
+            known = self._known = Table(View(catalogue), PAGES)
         return known
 
     def streams_body(self, request: Request) -> bool:

@@ -1,4 +1,4 @@
-"""The OpenAPI document of a catalogue: what pydantic knows of each operation, handed to the rules that lay it out."""
+"""The OpenAPI document of one version: what pydantic knows of each operation, handed to the rules that lay it out."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from mallcore.api.rules.openapi import Described, laid_out
+from mallcore.api.rules.openapi import UNLIMITED, Described, Life, laid_out
 from mallcore.api.rules.problems import status_of
 from mallcore.api.rules.tus_paths import paths
 from mallcore.api.table import Route, routes_of
+from mallcore.api.versions import View
 from mallcore.errors import (
     Denied,
     IdempotencyMismatch,
@@ -37,28 +38,30 @@ _NAMED: dict[str, tuple[type[MallError], ...]] = {
 """What whoever names one of these may be told."""
 
 
-def openapi(catalogue: Catalogue, base: str = "", namespace: str = "") -> dict[str, Any]:
-    """The OpenAPI 3.1 document of a catalogue mounted at ``base``.
+def openapi(view: View | Catalogue, base: str = "", namespace: str = "", life: Life = UNLIMITED) -> dict[str, Any]:
+    """The OpenAPI 3.1 document of one version of a catalogue (the newest, unless it is a view), mounted at ``base``.
 
     ``namespace`` is put before the name of each component, so that the document can be merged into another.
     """
-    routes = list(routes_of(catalogue))
+    seen = View(view) if isinstance(view, Catalogue) else view
+    routes = list(routes_of(seen))
     wanted: dict[tuple[str, Any], TypeAdapter[Any]] = {}
     for route in routes:
-        wanted[route.operation.name, "validation"] = TypeAdapter(route.operation.input)
+        wanted[route.operation.name, "validation"] = TypeAdapter(route.face.input)
         wanted[route.operation.name, "serialization"] = _output(route)
     reference = _REFERENCE.replace("{", namespace + "{")
     schemas, shared = TypeAdapter.json_schemas([(*key, kind) for key, kind in wanted.items()], ref_template=reference)
     components: dict[str, Any] = dict(shared.get("$defs", {}))
     given = {name: _given(schemas[name, "validation"], components) for name, kind in wanted if kind == "validation"}
     described = [_described(route, given[route.operation.name], schemas) for route in routes]
-    others = [paths] if "attachments.begin_upload" in catalogue else []
-    return laid_out(described, components, base or "/", version("mallcore"), namespace, others)
+    others = [paths] if "attachments.begin_upload" in seen.faces else []
+    number = seen.version or version("mallcore")
+    return laid_out(described, components, base or "/", number, namespace, others, life)
 
 
 def _output(route: Route) -> TypeAdapter[Any]:
     """What an operation returns; one that says itself how it is answered sends bytes."""
-    return route.operation.output if route.rest.asked is None else TypeAdapter(bytes)
+    return route.face.output if route.rest.asked is None else TypeAdapter(bytes)
 
 
 def _given(schema: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:
@@ -68,11 +71,8 @@ def _given(schema: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]
 
 
 def _described(route: Route, schema: dict[str, Any], schemas: Any) -> Described:
-    operation = route.operation
-    first = operation.rest is None or (route.rest.path, route.rest.method) == (
-        operation.rest.path,
-        operation.rest.method,
-    )
+    operation, usual = route.operation, route.face.rest
+    first = usual is None or (route.rest.path, route.rest.method) == (usual.path, usual.method)
     return Described(
         name=operation.name if first else f"{operation.name}.also",
         kind=operation.kind,
@@ -91,6 +91,7 @@ def _described(route: Route, schema: dict[str, Any], schemas: Any) -> Described:
         output=schemas[operation.name, "serialization"],
         errors=tuple((status_of(kind), kind.code) for kind in _errors(route)),
         location=route.location is not None,
+        deprecated=route.face.deprecated,
     )
 
 

@@ -33,7 +33,7 @@ def document(request: Request, mall: Mall, table: Table, waiting: bool) -> Respo
     if known is None:
         if not waiting:
             raise MemoryOnly()
-        content = _json(openapi(table.catalogue, request.base))
+        content = _json(openapi(table.view, request.base))
         known = content, tag_of(content)
         if len(table.documents) < _MOST_BASES:
             table.documents[request.base] = known

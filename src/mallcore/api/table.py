@@ -1,4 +1,4 @@
-"""The routes of one catalogue, with all that is known of each before a request comes."""
+"""The routes of one version of the API, with all that is known of each before a request comes."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from mallcore.api.rules.negotiation import EVENTS, names
 from mallcore.api.rules.openapi import FORM
 from mallcore.api.rules.problems import Refused
 from mallcore.api.rules.routes import Routes, split
+from mallcore.api.versions import Face, View
 from mallcore.errors import UnknownOperation
-from mallcore.kernel.operations import Catalogue, Operation, Rest
+from mallcore.kernel.operations import Operation, Rest
 
 Page = Callable[[Request, Mall, "Table", bool], Response]
 """A page of the API itself; the last argument says whether it may wait."""
@@ -21,17 +22,22 @@ Page = Callable[[Request, Mall, "Table", bool], Response]
 
 @dataclass(frozen=True)
 class Route:
-    """One operation at its place."""
+    """One operation at its place, as one version shows it."""
 
-    operation: Operation
+    face: Face
     rest: Rest
     location: tuple[str, ...] | None
     """The path of what a 201 made: parts that begin with ``{`` are filled, the last from the result."""
 
+    @property
+    def operation(self) -> Operation:
+        """The operation itself, as the newest version has it."""
+        return self.face.operation
+
     @functools.cached_property
     def fields(self) -> frozenset[str]:
         """The names of the operation's parameters."""
-        return frozenset(self.operation.parameters)
+        return frozenset(self.face.input.model_fields)
 
     @functools.cached_property
     def takes_body(self) -> bool:
@@ -50,7 +56,7 @@ class Route:
 
     @functools.cached_property
     def _kinds(self) -> dict[str, set[str]]:
-        schema = self.operation.input.model_json_schema()
+        schema = self.face.input.model_json_schema()
         return {name: kinds_of(one, schema) for name, one in schema.get("properties", {}).items()}
 
 
@@ -72,14 +78,14 @@ class Entry:
 
 
 class Table:
-    """The immutable routes of one catalogue."""
+    """The immutable routes of one version of a catalogue."""
 
-    def __init__(self, catalogue: Catalogue, pages: Mapping[str, Page]) -> None:
-        self.catalogue = catalogue
+    def __init__(self, view: View, pages: Mapping[str, Page]) -> None:
+        self.view = view
         self.documents: dict[str, tuple[bytes, str]] = {}
         """The OpenAPI document by the place where the API is mounted, with its entity tag."""
         entries: dict[tuple[str, str], Entry] = {("GET", path): Entry(page=page) for path, page in pages.items()}
-        for route in routes_of(catalogue):
+        for route in routes_of(view):
             key = (route.rest.method, route.rest.path)
             beside = entries.get(key, Entry())
             if route.operation.kind == "stream":
@@ -112,9 +118,9 @@ def _misspelt(entry: Entry, request: Request) -> bool:
     return entry.plain is not None and entry.plain.rest.verbatim and "%" in request.target.partition("?")[0]
 
 
-def routes_of(catalogue: Catalogue) -> Iterator[Route]:
+def routes_of(view: View) -> Iterator[Route]:
     """The operations that have a REST face, by path and method."""
-    faced = [(one, rest) for one in catalogue.values() if one.rest is not None for rest in _paths(one.rest)]
+    faced = [(one, rest) for one in view.faces.values() if one.rest is not None for rest in _paths(one.rest)]
     # A path that counts only as it is holds a secret, or is for everybody: neither is where one reads what was made.
     readable = [split(rest.path) for _, rest in faced if rest.method == "GET" and not rest.verbatim]
     for one, rest in sorted(faced, key=lambda pair: (pair[1].path, pair[1].method)):

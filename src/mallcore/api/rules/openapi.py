@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mallcore.api.rules.negotiation import EVENTS, JSON
@@ -15,6 +15,17 @@ TOLD = ("method", "content_type")  # by the request itself, to operations that r
 Schema = Mapping[str, Any]
 Others = Callable[[Callable[[str, str], dict[str, Any]]], dict[str, Any]]
 """Lays out paths, given what makes a reference to a component of a kind and a name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """What a version's document says of its end: whether it is on its way out, and the day it is gone."""
+
+    deprecated: bool = False
+    sunset: str | None = None
+
+
+UNLIMITED = Life()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +49,7 @@ class Described:
     output: Schema
     errors: tuple[tuple[int, str], ...]
     location: bool
+    deprecated: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def in_path(self) -> list[str]:
@@ -64,9 +76,10 @@ def laid_out(
     version: str,
     namespace: str = "",
     others: Iterable[Others] = (),
+    life: Life = UNLIMITED,
 ) -> dict[str, Any]:
     """The whole document; ``others`` are the paths of routes that are no operations."""
-    within = _Within(namespace)
+    within = _Within(namespace, life)
     paths: dict[str, dict[str, Any]] = {}
     tags: set[str] = set()
     for one in described:
@@ -92,8 +105,9 @@ def laid_out(
 class _Within:
     """Parts of a document whose components have a namespace before their names."""
 
-    def __init__(self, namespace: str) -> None:
+    def __init__(self, namespace: str, life: Life) -> None:
         self._namespace = namespace
+        self._life = life
 
     def ref(self, kind: str, name: str) -> dict[str, Any]:
         return {"$ref": f"#/components/{kind}/{self._namespace}{name}"}
@@ -128,6 +142,8 @@ class _Within:
             "parameters": [*self._parameters(one), *self._headers(one)],
             "responses": self._responses(one),
             "security": [] if one.permission is None else [{f"{self._namespace}bearer": []}],
+            **({"deprecated": True} if self._life.deprecated else {}),
+            **({"x-sunset": self._life.sunset} if self._life.sunset else {}),
         }
         body = self._body(one)
         return made if body is None else {**made, "requestBody": body}

@@ -21,9 +21,10 @@ class Face:
 
     operation: Operation
     rest: Rest | None
-    input: type[BaseModel]
-    """The parameters in this version; the very model of the operation when nothing is touched."""
-    output: TypeAdapter[Any]
+    touched_input: type[BaseModel] | None = None
+    """The parameters in this version, where it touches them."""
+    touched_output: TypeAdapter[Any] | None = None
+    """The result in this version, where it touches it."""
     up: Convert | None = None
     """Takes the arguments (plain JSON data, not what is bytes) to the newest version; nothing: they are the same."""
     down: Convert | None = None
@@ -34,9 +35,19 @@ class Face:
     """Fields (``parameter`` or ``Model.field``) of this version that are on their way out, with what to use instead."""
 
     @property
+    def input(self) -> type[BaseModel]:
+        """The parameters in this version; the very model of the operation when nothing is touched."""
+        return self.touched_input or self.operation.input
+
+    @property
+    def output(self) -> TypeAdapter[Any]:
+        """The result in this version; made when it is first asked for."""
+        return self.touched_output or self.operation.output
+
+    @property
     def untouched(self) -> bool:
         """Whether the version changes nothing here, so that nothing is to be done."""
-        return self.input is self.operation.input and self.up is None and self.down is None
+        return self.touched_input is None and self.up is None and self.down is None
 
 
 class View:
@@ -49,7 +60,7 @@ class View:
     @functools.cached_property
     def faces(self) -> Mapping[str, Face]:
         """The operations this version has, by the newest version's names."""
-        return {name: Face(one, one.rest, one.input, one.output) for name, one in self.catalogue.items()}
+        return {name: Face(one, one.rest) for name, one in self.catalogue.items()}
 
     def shape(self, kind: Any) -> Any:
         """A type (a model, or any annotation) as this version has it; the same object when it is untouched."""
