@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from mallcore.errors import Denied, StageFirst, Unauthenticated
 from mallcore.kernel.events import AccessDenied, Event
 from mallcore.kernel.ids import new_id
-from mallcore.kernel.ports import EVERYWHERE, MALL, DatabaseBackend, Policy, Reach, SessionSource, Subject
+from mallcore.kernel.ports import EVERYWHERE, MALL, NOWHERE, DatabaseBackend, Policy, Reach, SessionSource, Subject
 from mallcore.kernel.work import OwnWork, Work
 
 log = logging.getLogger("mallcore")
@@ -41,6 +41,22 @@ class Credential:
     version: str | None = None
     plan: str | None = None
     client: str | None = None
+    limit: Reach = field(init=False, repr=False, compare=False)
+    """Where it counts at all."""
+
+    def __post_init__(self) -> None:
+        bounded = self.units is not None or self.channels is not None
+        limit = Reach(units=self.units or frozenset(), channels=self.channels or frozenset())
+        object.__setattr__(self, "limit", limit if bounded else EVERYWHERE)
+
+    def includes(self, permission: str) -> bool:
+        """Whether its scopes include a permission.
+
+        >>> Credential("key_1", scopes=frozenset({"structure.*"})).includes("structure.read")
+        True
+        """
+        scopes = self.scopes
+        return scopes is None or permission in scopes or "*" in scopes or f"{permission.partition('.')[0]}.*" in scopes
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +220,13 @@ class Context:
         self.work.on_commit(lambda: _announce(self.services.hooks, event))
 
     def reach(self, permission: str) -> Reach:
-        """Where the principal holds the permission."""
+        """Where the principal holds the permission, as far as its credential allows that."""
+        credential = self.principal.credential
+        if credential is None:
+            return self._held(permission)
+        return self._held(permission).narrowed(credential.limit) if credential.includes(permission) else NOWHERE
+
+    def _held(self, permission: str) -> Reach:
         if self.principal.kind == "system":
             return EVERYWHERE
         policy = self.services.policy
@@ -225,6 +247,8 @@ class Context:
 
     def refuse(self, permission: str, subject: Subject = MALL, **details: Any) -> None:
         """Raise `Denied` (or `Unauthenticated`), and remember it for the audit trail."""
+        if self.principal.credential is not None:
+            details = {**details, "credential": self.principal.credential.id}
         self.work.denials.append(
             AccessDenied(
                 subject=subject.nodes[0] if subject.nodes else subject.channel_id or subject.unit_id or "mall",

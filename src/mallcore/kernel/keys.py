@@ -25,8 +25,9 @@ from mallcore.errors import InvalidSettings, Unavailable, UnknownKey
 from mallcore.kernel.tables import UtcTime, metadata
 
 TOPIC = "keys"
-PURPOSES = ("links", "subjects", "checkpoints")
-"""What the mall keeps keys for: signed links and tickets, personal fields, checkpoints of the audit log."""
+PURPOSES = ("links", "subjects", "checkpoints", "credentials")
+"""What the mall keeps keys for: signed links and tickets, personal fields, checkpoints of the audit log, and the
+digests of what programs show as secrets."""
 
 key = Table(
     "mall_key",

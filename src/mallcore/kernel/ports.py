@@ -36,6 +36,8 @@ class Reach:
     units: frozenset[str] = frozenset()
     channels: frozenset[str] = frozenset()
     nodes: frozenset[str] = frozenset()
+    within: Reach | None = None
+    """What narrows it further, if both are bounded: a call has to be covered by both."""
 
     def __bool__(self) -> bool:
         return self.everywhere or bool(self.units or self.channels or self.nodes)
@@ -51,7 +53,24 @@ class Reach:
             or subject.channel_id in self.channels
             or subject.unit_id in self.units
             or not self.nodes.isdisjoint(subject.nodes)
-        )
+        ) and (self.within is None or self.within.covers(subject))
+
+    def nodes_in(self, channel: Subject) -> frozenset[str]:
+        """The tops of subtrees within reach, as far as they count in this channel."""
+        return self.nodes if self.within is None or self.within.covers(channel) else frozenset()
+
+    def narrowed(self, limit: Reach) -> Reach:
+        """What lies within both. Only what has no bounds at all is `everywhere`.
+
+        >>> Reach(units=frozenset({"unt_1"})).narrowed(EVERYWHERE).units
+        frozenset({'unt_1'})
+        """
+        if limit.everywhere or not self:
+            return self
+        if self.everywhere:
+            return limit
+        within = limit if self.within is None else self.within.narrowed(limit)
+        return Reach(False, self.units, self.channels, self.nodes, within)
 
 
 NOWHERE = Reach()
@@ -80,6 +99,7 @@ class Presented:
 
     token: str = field(repr=False)
     address: str = ""
+    request_id: str | None = None
 
 
 class Verifier(Protocol):
@@ -87,6 +107,10 @@ class Verifier(Protocol):
 
     def takes(self, token: str) -> bool:
         """Whether the token looks like one of its own; nothing is looked up for that."""
+        ...
+
+    def recall(self, presented: Presented) -> Any:
+        """What `verify` would return, if that is known without waiting; else nothing. Called on event loops."""
         ...
 
     def verify(self, presented: Presented) -> Any:
