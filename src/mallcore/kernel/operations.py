@@ -136,17 +136,17 @@ class Operation:
 
     def accept(self, arguments: Mapping[str, Any]) -> BaseModel:
         """The arguments, checked and converted; `InvalidInput` names each that is wrong."""
-        _refuse_unstorable(arguments)
+        refuse_unstorable(arguments)
         try:
             return self.input.model_validate(arguments)
         except ValidationError as error:
-            raise _invalid(error) from None
+            raise invalid(error) from None
 
 
 _STRICT_INPUT = ConfigDict(extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True)
 
 
-def _refuse_unstorable(arguments: Mapping[str, Any]) -> None:
+def refuse_unstorable(arguments: Mapping[str, Any]) -> None:
     """Some databases can't hold them and all can be confused by them; what is nested is checked by the rules."""
     for name, value in arguments.items():
         for text in value if type(value) is list else (value,):
@@ -154,7 +154,8 @@ def _refuse_unstorable(arguments: Mapping[str, Any]) -> None:
                 raise InvalidInput(field=name[:200], reason="it holds a null byte or a lone surrogate")
 
 
-def _invalid(error: ValidationError) -> InvalidInput:
+def invalid(error: ValidationError) -> InvalidInput:
+    """What pydantic found wrong, in the mall's words."""
     problems = [
         {"field": ".".join(map(str, one["loc"])) or "input", "reason": one["msg"]}
         for one in error.errors(include_url=False, include_input=False, include_context=False)[:20]

@@ -1,0 +1,73 @@
+"""Between a version and the newest: arguments up, results down, and errors in the words of the caller's version.
+
+Where a version touches nothing of an operation, nothing is done here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json, to_json
+
+from mallcore.api.versions import Face
+from mallcore.errors import MallError
+from mallcore.kernel.operations import invalid, refuse_unstorable
+
+
+def raised(face: Face, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The arguments as the newest version takes them; `InvalidInput` for what the caller's version does not take."""
+    if face.untouched or (face.touched_input is None and face.up is None):
+        return given
+    refuse_unstorable(given)
+    try:
+        checked = face.input.model_validate(given)
+    except ValidationError as error:
+        raise invalid(error) from None
+    return _taken_up(face, checked)
+
+
+def _taken_up(face: Face, checked: BaseModel) -> dict[str, Any]:
+    """What was given, and nothing that was left out: defaults are the newest version's affair, unless a change says."""
+    rest = face.rest
+    bodies = set() if rest is None else {rest.raw, rest.asked} & checked.model_fields_set
+    plain = checked.model_dump(mode="json", exclude_unset=True, exclude=bodies)
+    as_it_is = {name: getattr(checked, name) for name in bodies if name is not None}
+    return {**(plain if face.up is None else face.up(plain)), **as_it_is}
+
+
+def lowered(face: Face, result: Any) -> bytes:
+    """The result as JSON, as the caller's version has it."""
+    if face.down is None:
+        return whole(face, result)
+    data = from_json(result.body) if hasattr(result, "body") else face.operation.output.dump_python(result, mode="json")
+    return to_json(face.down(data))
+
+
+def whole(face: Face, result: Any) -> bytes:
+    """The result as the newest version writes it; some bring the bytes, made once."""
+    if hasattr(result, "body"):
+        body: bytes = result.body
+        return body
+    return face.operation.output.dump_json(result)
+
+
+def item(face: Face) -> Callable[[Any], bytes]:
+    """What writes one item of a stream as the caller's version has it."""
+    return lambda one: lowered(face, one)
+
+
+def in_words_of(face: Face, error: MallError) -> MallError:
+    """The error, naming parameters as the caller's version does."""
+    field = error.details.get("field")
+    if not face.names or not isinstance(field, str):
+        return error
+    problems = [{**one, "field": _renamed(face, one["field"])} for one in error.details.get("problems", ())]
+    more = {"problems": problems} if problems else {}
+    return type(error)(**{**error.details, "field": _renamed(face, field), **more})
+
+
+def _renamed(face: Face, path: str) -> str:
+    first, dot, rest = path.partition(".")
+    return face.names.get(first, first) + dot + rest
