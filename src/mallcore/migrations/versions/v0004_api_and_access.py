@@ -18,6 +18,7 @@ _TIME = sa.DateTime(timezone=True)
 def upgrade() -> None:
     """Add tables; nothing that is there changes."""
     _usage()
+    _logins()
     op.execute("UPDATE mall_schema SET version = 4")
 
 
@@ -36,3 +37,42 @@ def _usage() -> None:
         _column("count", sa.BigInteger),
         _column("last_at", _TIME),
     )
+
+
+def _logins() -> None:
+    op.create_table(
+        "mall_identity",
+        _column("id", sa.String(40), key=True),
+        _column("issuer", sa.String(500)),
+        _column("subject", sa.String(255)),
+        _column("principal", sa.String(200)),
+        _column("provider", sa.String(100)),
+        _column("about", sa.Text),
+        _column("created_at", _TIME),
+        _column("last_at", _TIME),
+        sa.UniqueConstraint("issuer", "subject", name="uq_mall_identity_issuer_subject"),
+    )
+    op.create_index("ix_mall_identity_principal", "mall_identity", ["principal"])
+    op.create_table(
+        "mall_session",
+        _column("id", sa.String(40), key=True),
+        _column("digest", sa.String(64)),
+        _column("principal", sa.String(200)),
+        _column("epoch", sa.Integer),
+        _column("identity", sa.String(40), null=True),
+        _column("provider", sa.String(100), null=True),
+        _column("provider_session", sa.String(255), null=True),
+        _column("proof", sa.Text, null=True),
+        _column("about", sa.Text),
+        _column("created_at", _TIME),
+        _column("seen_at", _TIME),
+        _column("expires_at", _TIME),
+        _column("idle_seconds", sa.Integer),
+        _column("ended_at", _TIME, null=True),
+        _column("reason", sa.String(40), null=True),
+        sa.UniqueConstraint("digest", name="uq_mall_session_digest"),
+    )
+    for names in (["principal", "id"], ["identity"], ["expires_at"]):
+        op.create_index(f"ix_mall_session_{'_'.join(names)}", "mall_session", names)
+    op.create_table("mall_login_state", _column("id", sa.String(64), key=True), _column("expires_at", _TIME))
+    op.create_index("ix_mall_login_state_expires_at", "mall_login_state", ["expires_at"])
