@@ -19,6 +19,7 @@ def upgrade() -> None:
     """Add tables; nothing that is there changes."""
     _usage()
     _logins()
+    _oauth()
     op.execute("UPDATE mall_schema SET version = 4")
 
 
@@ -76,3 +77,67 @@ def _logins() -> None:
         op.create_index(f"ix_mall_session_{'_'.join(names)}", "mall_session", names)
     op.create_table("mall_login_state", _column("id", sa.String(64), key=True), _column("expires_at", _TIME))
     op.create_index("ix_mall_login_state_expires_at", "mall_login_state", ["expires_at"])
+
+
+def _oauth() -> None:
+    op.create_table(
+        "mall_oauth_client",
+        _column("client", sa.String(180), key=True),
+        _column("name", sa.String(200)),
+        _column("auth_method", sa.String(40)),
+        *(_column(name, sa.JSON) for name in ("grant_types", "redirect_uris", "scopes")),
+        _column("secret", sa.String(64), null=True),
+        _column("old_secret", sa.String(64), null=True),
+        _column("old_secret_until", _TIME, null=True),
+        _column("jwks", sa.JSON, null=True),
+        _column("trusted", sa.Boolean),
+        _column("introspects", sa.Boolean),
+        _column("version", sa.Integer),
+        _column("created_at", _TIME),
+    )
+    op.create_table(
+        "mall_oauth_consent",
+        _column("principal", sa.String(200), key=True),
+        _column("client", sa.String(180), key=True),
+        _column("scopes", sa.JSON),
+        _column("at", _TIME),
+    )
+    _oauth_tokens()
+
+
+def _oauth_tokens() -> None:
+    op.create_table(
+        "mall_oauth_code",
+        _column("digest", sa.String(64), key=True),
+        _column("client", sa.String(180)),
+        _column("principal", sa.String(200)),
+        _column("redirect_uri", sa.String(600), null=True),
+        _column("scopes", sa.JSON),
+        _column("challenge", sa.String(43)),
+        _column("family", sa.String(40)),
+        _column("until", _TIME),
+        _column("used_at", _TIME, null=True),
+    )
+    op.create_table(
+        "mall_oauth_family",
+        _column("id", sa.String(40), key=True),
+        _column("client", sa.String(180)),
+        _column("principal", sa.String(200)),
+        _column("scopes", sa.JSON),
+        _column("at", _TIME),
+        _column("until", _TIME),
+        _column("ended_at", _TIME, null=True),
+    )
+    op.create_table(
+        "mall_oauth_refresh",
+        _column("digest", sa.String(64), key=True),
+        _column("family", sa.String(40)),
+        _column("until", _TIME),
+        _column("used_at", _TIME, null=True),
+    )
+    op.create_table(
+        "mall_oauth_denied", _column("id", sa.String(200), key=True), _column("at", _TIME), _column("until", _TIME)
+    )
+    indexed = (("code", "until"), ("family", "client"), ("family", "principal"), ("family", "until"))
+    for table, name in (*indexed, ("refresh", "family"), ("denied", "until")):
+        op.create_index(f"ix_mall_oauth_{table}_{name}", f"mall_oauth_{table}", [name])
