@@ -31,9 +31,9 @@ def raised(face: Face, given: Mapping[str, Any]) -> Mapping[str, Any]:
 def _taken_up(face: Face, checked: BaseModel) -> dict[str, Any]:
     """What was given, and nothing that was left out: defaults are the newest version's affair, unless a change says."""
     rest = face.rest
-    bodies = set() if rest is None else {rest.raw, rest.asked} & checked.model_fields_set
+    bodies = {name for name in (rest.raw, rest.asked) if name in checked.model_fields_set} if rest else set[str]()
     plain = checked.model_dump(mode="json", exclude_unset=True, exclude=bodies)
-    as_it_is = {name: getattr(checked, name) for name in bodies if name is not None}
+    as_it_is = {name: getattr(checked, name) for name in bodies}
     return {**(plain if face.up is None else face.up(plain)), **as_it_is}
 
 

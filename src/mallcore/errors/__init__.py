@@ -18,6 +18,7 @@
     │   ├── UnknownProvider, UnknownSession, UnknownIdentity
     │   ├── UnknownAttachment, UnknownVersion, UnknownLabel, UnknownUpload, UnknownSlot, UnknownStore, UnknownHold
     │   ├── ObjectMissing
+    │   ├── UnknownApiVersion
     │   └── UnknownOperation
     ├── Conflict                  right call, wrong moment or state
     │   ├── AlreadyExists
@@ -30,6 +31,8 @@
     │   ├── ObjectExists, LabelMoved, UploadClosed, StageFirst, OnHold, InUse, Quarantined, ContentErased
     │   ├── IdentityTaken
     │   └── LogBroken
+    ├── VersionSunset             the version of the API that was asked for is gone
+    │   └── VersionBrownOut
     ├── Denied                    the principal may not
     │   ├── LoginRefused
     │   └── LinkRefused
@@ -48,6 +51,7 @@ A class's docstring is its default message; ``{names}`` in it are filled from th
 attributes and in ``details``. ``code`` is stable: it stands in problem documents, on the command line and in the docs.
 """
 
+from mallcore.errors.api import UnknownApiVersion, VersionBrownOut, VersionSunset
 from mallcore.errors.attachments import (
     CannotDerive,
     ContentErased,
@@ -189,6 +193,7 @@ __all__ = [
     "TaxonomyProblem",
     "Unauthenticated",
     "Unavailable",
+    "UnknownApiVersion",
     "UnknownAttachment",
     "UnknownChannel",
     "UnknownDraft",
@@ -212,6 +217,8 @@ __all__ = [
     "UnknownUpload",
     "UnknownVersion",
     "UploadClosed",
+    "VersionBrownOut",
+    "VersionSunset",
     "WouldCreateLoop",
     "WrongOffset",
 ]

@@ -21,6 +21,7 @@ STATUSES: dict[type[MallError], int] = {
     errors.Conflict: 409,
     errors.ChannelRemoved: 410,
     errors.ContentErased: 410,
+    errors.VersionSunset: 410,
     errors.Denied: 403,
     errors.Unauthenticated: 401,
     errors.Unavailable: 503,

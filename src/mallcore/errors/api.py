@@ -1,0 +1,26 @@
+"""Errors of the API's versions."""
+
+from __future__ import annotations
+
+from mallcore.errors.roots import MallError, NotFound
+
+
+class UnknownApiVersion(NotFound):
+    """There is no version {version!r} of the API: there are {known}."""
+
+    code = "unknown-api-version"
+
+
+class VersionSunset(MallError):
+    """The version {version} of the API was shut down on {sunset}: use {successor}; {notes} says what is to change."""
+
+    code = "version-sunset"
+
+
+class VersionBrownOut(VersionSunset):
+    """The version {version} of the API is switched off until {until}, to show who still uses it: it ends on {sunset}.
+
+    Use {successor}; {notes} says what is to change.
+    """
+
+    code = "version-brown-out"
