@@ -47,12 +47,11 @@ def rotate(mall: Mall, **given: object) -> int:
 
 
 def test_a_mall_has_a_key_for_each_purpose(mall: Mall) -> None:
-    """From the start there is one key that signs for links, one for subjects, one for checkpoints."""
+    """From the start there is one key that signs for each of them."""
     with mall.begin(ME) as ctx:
         found = access.list_keys(ctx)
-    assert [(one.purpose, one.number, one.state) for one in found] == [
-        ("checkpoints", 1, "signing"), ("links", 1, "signing"), ("subjects", 1, "signing")
-    ]  # fmt: skip
+    purposes = ["checkpoints", "credentials", "links", "logins", "subjects"]
+    assert [(one.purpose, one.number, one.state) for one in found] == [(one, 1, "signing") for one in purposes]
 
 
 def test_after_a_rotation_the_old_key_verifies_for_a_while(mall: Mall, clock: Clock) -> None:

@@ -32,7 +32,7 @@ class LoginRedirect:
 
 @dataclass(frozen=True, slots=True)
 class LoginAnswer:
-    """What came back: the parameters of the browser's request, of a sign-in whose ``state`` is the one that was sent."""
+    """What came back with the browser: the parameters of its request. Their ``state`` is the one that was sent."""
 
     parameters: Mapping[str, str] = field(repr=False)
     redirect_uri: str

@@ -25,9 +25,9 @@ from mallcore.errors import InvalidSettings, Unavailable, UnknownKey
 from mallcore.kernel.tables import UtcTime, metadata
 
 TOPIC = "keys"
-PURPOSES = ("links", "subjects", "checkpoints", "credentials")
-"""What the mall keeps keys for: signed links and tickets, personal fields, checkpoints of the audit log, and the
-digests of what programs show as secrets."""
+PURPOSES = ("links", "subjects", "checkpoints", "credentials", "logins", "tokens")
+"""What the mall keeps keys for: signed links and tickets, personal fields, checkpoints of the audit log, the digests of
+what programs show as secrets, sessions of persons, and access tokens of our own authorization server."""
 
 key = Table(
     "mall_key",
@@ -137,6 +137,14 @@ class Keyring:
         """A new key as a row, sealed."""
         secret = self._sealer.seal(os.urandom(32), f"{purpose}/{number}")
         return {"purpose": purpose, "number": number, "secret": secret, "created_at": self._clock()}
+
+    def seal(self, content: bytes, about: str) -> str:
+        """Another secret as text for a row, sealed as the keys are; it opens only as what it is about."""
+        return self._sealer.seal(content, about)
+
+    def open(self, text: str, about: str) -> bytes:
+        """What `seal` was given; `InvalidSettings` when it was sealed under another setting ``secret``."""
+        return self._sealer.open(text, about)
 
     def missing(self, connection: Connection, purposes: Iterable[str] = PURPOSES) -> list[str]:
         """The purposes that have no key yet."""

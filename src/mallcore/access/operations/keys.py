@@ -17,10 +17,12 @@ from mallcore.kernel.keys import TOPIC, Keyring
 from mallcore.kernel.keys import key as keys
 from mallcore.kernel.operations import Rest, operation
 
-Purpose = Literal["links", "subjects", "checkpoints"]
+Purpose = Literal["links", "subjects", "checkpoints", "credentials", "logins", "tokens"]
 IdempotencyKey = Annotated[str | None, Field(min_length=1, max_length=200)]
 OVERLAP = 7 * 24 * 3600
 """Seconds a key for links still verifies after the next one signs: as long as the longest link is good."""
+OVERLAPS = {"links": OVERLAP, "logins": 30 * 24 * 3600, "tokens": 24 * 3600}
+"""For keys that retire at all. Sessions made under one for logins are over with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,13 +59,14 @@ def rotate_key(
 ) -> KeyInfo:
     """Sign with a new key from now on. The old one verifies until the overlap ends; for links that is a week.
 
-    Keys for subjects and checkpoints have no overlap: what they sealed or signed has to be opened for ever.
+    For logins it is 30 days, at whose end the sessions made under the old key are over; for tokens
+    one day. Keys for subjects and checkpoints have no overlap: what they sealed or signed has to be opened for ever.
     """
-    if purpose != "links" and overlap_seconds is not None:
+    if purpose not in OVERLAPS and overlap_seconds is not None:
         raise InvalidInput(field="overlap_seconds", reason=f"keys for {purpose} never retire, so leave it out")
     until = None
-    if purpose == "links":
-        until = ctx.now() + timedelta(seconds=OVERLAP if overlap_seconds is None else overlap_seconds)
+    if purpose in OVERLAPS:
+        until = ctx.now() + timedelta(seconds=OVERLAPS[purpose] if overlap_seconds is None else overlap_seconds)
         _retire(ctx, purpose, until)
     return _added(ctx, purpose, until)
 
