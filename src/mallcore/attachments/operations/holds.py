@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import Field
-from sqlalchemy import insert, or_, select, update
+from sqlalchemy import insert, select, update
 
 from mallcore.attachments.model.reports import Hold, HoldId
 from mallcore.attachments.model.shapes import AttachmentRef, IdempotencyKey, Version, VersionRef
@@ -33,6 +33,7 @@ from mallcore.kernel.ids import new_id
 from mallcore.kernel.operations import Rest, anywhere, operation
 from mallcore.kernel.paging import Cursor, Limit, Page, decode, page
 from mallcore.kernel.ports import Subject
+from mallcore.kernel.reaching import seen
 
 MANAGE = "attachments.manage"
 Why = Annotated[str, Field(min_length=1, max_length=500, description="Kept on record.")]
@@ -94,8 +95,7 @@ def list_holds(
         query = query.where(holds.c.released_at.is_(None))
     reach = ctx.reach(MANAGE)
     if not reach.everywhere:
-        inside = attachments.c.unit_id.in_(reach.units), attachments.c.channel_id.in_(reach.channels)
-        query = query.where(or_(*inside))
+        query = query.where(seen(reach, attachments.c.unit_id, attachments.c.channel_id))
     if cursor is not None:
         query = query.where(holds.c.id > decode(cursor, str)[0])
     rows = ctx.execute(query.order_by(holds.c.id).limit(limit + 1)).all()

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, false, or_, select
+from sqlalchemy import ColumnElement, and_, false, select
 
 from mallcore.attachments.model.tables import attachment, upload
 from mallcore.attachments.rules.refs import owner_parts, parsed
 from mallcore.errors import NotFound, UnknownAttachment, UnknownUnit, UnknownUpload
 from mallcore.kernel.context import Context
 from mallcore.kernel.ports import Reach, Subject
+from mallcore.kernel.reaching import seen
 
 Given = Mapping[str, Any]
 
@@ -82,12 +83,12 @@ def owned_by(ctx: Context, reference: str, unit: str | None, reach: Reach) -> Co
 def within(ctx: Context, reach: Reach) -> ColumnElement[bool]:
     """Condition: attachments within reach, as of the places where their owners are now."""
     columns = attachment.c
-    wide = or_(columns.unit_id.in_(reach.units), columns.channel_id.in_(reach.channels))
     if not reach.nodes:
-        return wide
+        return seen(reach, columns.unit_id, columns.channel_id)
     channels = ctx.execute(select(columns.channel_id).where(columns.owner_kind == "node").distinct()).scalars().all()
     below = ctx.port(Owners).below(ctx, channels, reach.nodes)
-    return or_(wide, and_(columns.owner_kind == "node", ctx.backend.among(columns.owner_id, below)))
+    inside = and_(columns.owner_kind == "node", ctx.backend.among(columns.owner_id, below))
+    return seen(reach, columns.unit_id, columns.channel_id, inside)
 
 
 def of_owner(ctx: Context, given: Given) -> Subject:

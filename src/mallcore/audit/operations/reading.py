@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, Field
-from sqlalchemy import or_, select
+from sqlalchemy import select
 
 from mallcore.audit.model.shapes import Record
 from mallcore.audit.model.tables import audit_record
@@ -17,6 +17,7 @@ from mallcore.kernel.context import Context
 from mallcore.kernel.operations import Rest, anywhere, operation
 from mallcore.kernel.paging import Cursor, Limit, Page, decode, page
 from mallcore.kernel.ports import Subject
+from mallcore.kernel.reaching import seen
 
 Text = Annotated[str | None, Field(max_length=200)]
 RecordId = Annotated[str, Field(max_length=40, description="A record's id.")]
@@ -91,7 +92,7 @@ def list_records(
         query = query.where(columns.at < until)
     reach = ctx.reach("audit.read")
     if not reach.everywhere:
-        query = query.where(or_(columns.unit_id.in_(reach.units), columns.channel_id.in_(reach.channels)))
+        query = query.where(seen(reach, columns.unit_id, columns.channel_id))
     if cursor is not None:
         query = query.where(columns.id < decode(cursor, str)[0])
     rows = ctx.port(Subjects).open(ctx, [dict(row._mapping) for row in ctx.execute(query)])

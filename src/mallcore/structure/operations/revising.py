@@ -15,7 +15,7 @@ from typing import Any, ClassVar, NamedTuple
 from mallcore.errors import ChannelRemoved, Conflict, MallError, NotFound, StaleRevision
 from mallcore.kernel.context import Context
 from mallcore.kernel.events import Event
-from mallcore.kernel.ports import Reach, Subject
+from mallcore.kernel.ports import Subject
 from mallcore.structure.hooks import Change
 from mallcore.structure.operations.trees import Known, Trees, caught_up, head, refuse_removed
 from mallcore.structure.operations.writing import persist
@@ -129,15 +129,15 @@ def _evolved(ctx: Context, found: Known, tree: Tree, change: _Change) -> tuple[S
     except (NotFound, Conflict):
         reach = ctx.reach(change.permission)
         whole = Subject(found.unit_id, found.id)
-        if not reach.covers(whole) and not _all_within(reach, tree, edits):
+        if not reach.covers(whole) and not _all_within(reach.nodes_in(whole), tree, edits):
             ctx.refuse(change.permission, whole)
         raise
 
 
-def _all_within(reach: Reach, tree: Tree, edits: Sequence[Edit] | None) -> bool:
+def _all_within(tops: frozenset[str], tree: Tree, edits: Sequence[Edit] | None) -> bool:
     """Whether all nodes that edits name are within reach; what can't be found is not."""
     named = None if edits is None else [node_id for edit in edits for node_id in touched(edit)]
-    return named is not None and all(node_id in tree and _within(reach, tree, node_id) for node_id in named)
+    return named is not None and all(node_id in tree and _within(tops, tree, node_id) for node_id in named)
 
 
 def _seen_now(ctx: Context, found: Known) -> Tree:
@@ -150,17 +150,19 @@ def _authorize(ctx: Context, found: Known, permission: str, tree: Tree, evolutio
     To come, go or move, a node needs its parent within reach: the top of a granted subtree stays where it is.
     """
     reach = ctx.reach(permission)
-    if reach.covers(Subject(found.unit_id, found.id)):
+    whole = Subject(found.unit_id, found.id)
+    if reach.covers(whole):
         return
+    tops = reach.nodes_in(whole)
     for node_id, (before, after) in evolution.changes.items():
         stays = before is not None and after is not None and before[2:4] == after[2:4]  # parent and position
         for side, there in ((tree, before), (evolution.tree, after)):
-            if there is not None and not _within(reach, side, there.id if stays else there.parent_id):
+            if there is not None and not _within(tops, side, there.id if stays else there.parent_id):
                 ctx.refuse(permission, Subject(found.unit_id, found.id, (node_id,)))
 
 
-def _within(reach: Reach, tree: Tree, node_id: str | None) -> bool:
-    return node_id is not None and not reach.nodes.isdisjoint(one.id for one in tree.lineage(node_id))
+def _within(tops: frozenset[str], tree: Tree, node_id: str | None) -> bool:
+    return node_id is not None and not tops.isdisjoint(one.id for one in tree.lineage(node_id))
 
 
 def _next(ctx: Context, tree: Tree, changed: Tree, edits: str, message: str) -> Tree:

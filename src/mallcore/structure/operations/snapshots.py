@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
-from sqlalchemy import Select, insert, or_, select
+from sqlalchemy import Select, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from mallcore.errors import AlreadyExists, ChannelRemoved, InvalidInput, UnknownChannel, UnknownSnapshot
@@ -15,6 +15,7 @@ from mallcore.kernel.context import Context
 from mallcore.kernel.events import Event
 from mallcore.kernel.operations import Rest, anywhere, operation
 from mallcore.kernel.paging import Cursor, Limit, Page, decode, page
+from mallcore.kernel.reaching import seen
 from mallcore.structure.model.shapes import ChannelRef, IdempotencyKey, Message, Snapshot
 from mallcore.structure.model.tables import channel, snapshot, snapshot_head
 from mallcore.structure.operations.scopes import of_channels
@@ -120,8 +121,8 @@ def _heads_seen(ctx: Context) -> Select[*tuple[Any, ...]]:
     reach = ctx.reach("structure.read")
     if reach.everywhere:
         return query
-    owned = select(channel.c.id).where(channel.c.unit_id.in_(reach.units))
-    return query.where(or_(snapshot_head.c.channel_id.in_(reach.channels), snapshot_head.c.channel_id.in_(owned)))
+    shown = select(channel.c.id).where(seen(reach, channel.c.unit_id, channel.c.id))
+    return query.where(snapshot_head.c.channel_id.in_(shown))
 
 
 def _visible(ctx: Context) -> Select[*tuple[Any, ...]]:

@@ -15,7 +15,7 @@ from mallcore.kernel.events import Event
 from mallcore.kernel.ids import is_id, new_id
 from mallcore.kernel.operations import Rest, anywhere, operation
 from mallcore.kernel.paging import Cursor, Limit, Page, decode, page
-from mallcore.kernel.ports import EVERYWHERE
+from mallcore.kernel.reaching import seen
 from mallcore.structure.model import tables
 from mallcore.structure.model.shapes import (
     Attributes,
@@ -114,8 +114,8 @@ def list_units(ctx: Context, *, limit: Limit = 50, cursor: Cursor = None) -> Pag
     query = select(unit).order_by(unit.c.slug).limit(limit + 1)
     reach = ctx.reach("structure.read")
     if not reach.everywhere:
-        within = select(channel.c.unit_id).where(channel.c.id.in_(reach.channels))
-        query = query.where(or_(unit.c.id.in_(reach.units), unit.c.id.in_(within)))
+        around = select(channel.c.unit_id).where(seen(reach, channel.c.unit_id, channel.c.id))
+        query = query.where(or_(seen(reach, unit.c.id), unit.c.id.in_(around)))
     if cursor is not None:
         query = query.where(unit.c.slug > decode(cursor, str)[0])
     return page(ctx.execute(query).all(), limit, _unit, lambda row: (row.slug,))
@@ -256,9 +256,7 @@ def list_channels(
 
 def _visible(ctx: Context) -> Select[*tuple[Any, ...]]:
     reach = ctx.reach("structure.read")
-    if reach == EVERYWHERE or reach.everywhere:
-        return select(channel)
-    return select(channel).where(or_(channel.c.unit_id.in_(reach.units), channel.c.id.in_(reach.channels)))
+    return select(channel).where(seen(reach, channel.c.unit_id, channel.c.id))
 
 
 @operation(permission="structure.read", subject=of_channel, rest=Rest("GET", "/channels/{channel}"))
