@@ -15,6 +15,7 @@
     │   ├── UnknownUnit, UnknownChannel, UnknownNode, UnknownRevision
     │   ├── UnknownDraft, UnknownSchedule, UnknownSnapshot
     │   ├── UnknownRole, UnknownGrant, UnknownKey, UnknownRecord
+    │   ├── UnknownClient, UnknownApiKey
     │   ├── UnknownProvider, UnknownSession, UnknownIdentity
     │   ├── UnknownAttachment, UnknownVersion, UnknownLabel, UnknownUpload, UnknownSlot, UnknownStore, UnknownHold
     │   ├── ObjectMissing
@@ -37,6 +38,8 @@
     │   ├── LoginRefused
     │   └── LinkRefused
     ├── Unauthenticated           nobody is asking
+    │   └── BadCredential
+    ├── TooManyRequests           wait, then ask again
     ├── Unavailable               the mall can't answer now
     │   ├── DatabaseBusy, DatabaseReadOnly, DatabaseNotReady, DatabaseTooNew
     │   ├── StoreUnavailable, StoreFull, StoreDenied
@@ -51,6 +54,7 @@ A class's docstring is its default message; ``{names}`` in it are filled from th
 attributes and in ``details``. ``code`` is stable: it stands in problem documents, on the command line and in the docs.
 """
 
+from mallcore.errors.access import BadCredential, TooManyRequests, UnknownApiKey, UnknownClient
 from mallcore.errors.api import UnknownApiVersion, VersionBrownOut, VersionSunset
 from mallcore.errors.attachments import (
     CannotDerive,
@@ -141,6 +145,7 @@ from mallcore.errors.structure import (
 
 __all__ = [
     "AlreadyExists",
+    "BadCredential",
     "CannotDerive",
     "ChannelRemoved",
     "Conflict",
@@ -191,11 +196,14 @@ __all__ = [
     "StoreFull",
     "StoreUnavailable",
     "TaxonomyProblem",
+    "TooManyRequests",
     "Unauthenticated",
     "Unavailable",
+    "UnknownApiKey",
     "UnknownApiVersion",
     "UnknownAttachment",
     "UnknownChannel",
+    "UnknownClient",
     "UnknownDraft",
     "UnknownGrant",
     "UnknownHold",

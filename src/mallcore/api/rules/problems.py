@@ -24,6 +24,7 @@ STATUSES: dict[type[MallError], int] = {
     errors.VersionSunset: 410,
     errors.Denied: 403,
     errors.Unauthenticated: 401,
+    errors.TooManyRequests: 429,
     errors.Unavailable: 503,
     errors.MissingExtra: 501,
     MallError: 500,
