@@ -1,0 +1,1 @@
+"""Tables and shapes of webhooks."""
