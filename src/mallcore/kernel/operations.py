@@ -30,8 +30,10 @@ T = TypeVar("T")
 Resolver = Callable[[Context, Mapping[str, Any]], Subject | Iterable[Subject]]
 Before = Callable[[Context, Mapping[str, Any]], Mapping[str, Any]]
 _NAMING = ("unit", "channel", "node", "draft", "schedule", "snapshot", "role", "grant", "owner", "attachment",
-           "version", "upload", "staged")  # fmt: skip
+           "version", "upload", "staged", "webhook")  # fmt: skip
 Kind = Literal["query", "command", "stream"]
+KEPT = {"kept": True}
+"""The serialization context of a result that is kept under its idempotency key: what is shown once is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,7 +283,7 @@ def _once(known: Operation, ctx: Context, given: BaseModel, key: str) -> Any:
         return _replay(known, ctx, key, fingerprint)
     result = known.function(ctx, **given.__dict__)
     mine = (idempotency.c.principal == row["principal"], idempotency.c.key == key)
-    ctx.execute(update(idempotency).where(*mine).values(result=known.output.dump_json(result).decode()))
+    ctx.execute(update(idempotency).where(*mine).values(result=known.output.dump_json(result, context=KEPT).decode()))
     return result
 
 
