@@ -18,6 +18,7 @@ _TIME = sa.DateTime(timezone=True)
 def upgrade() -> None:
     """Add tables; nothing that is there changes."""
     _usage()
+    _keys()
     _logins()
     _oauth()
     op.execute("UPDATE mall_schema SET version = 4")
@@ -38,6 +39,40 @@ def _usage() -> None:
         _column("count", sa.BigInteger),
         _column("last_at", _TIME),
     )
+
+
+def _keys() -> None:
+    op.create_table(
+        "mall_client",
+        _column("id", sa.String(40), key=True),
+        _column("name", sa.String(200)),
+        _column("owner", sa.String(200), null=True),
+        _column("contact", sa.String(500), null=True),
+        _column("version", sa.Integer),
+        _column("created_by", sa.String(200)),
+        _column("created_at", _TIME),
+        _column("disabled_at", _TIME, null=True),
+    )
+    op.create_table(
+        "mall_api_key",
+        _column("id", sa.String(40), key=True),
+        _column("client_id", sa.String(40)),
+        _column("name", sa.String(200)),
+        _column("digest", sa.String(80)),
+        _column("former", sa.String(80), null=True),
+        _column("former_until", _TIME, null=True),
+        *(_column(name, sa.JSON, null=True) for name in ("scopes", "units", "channels", "addresses")),
+        _column("api_version", sa.String(40), null=True),
+        _column("pin", sa.Boolean),
+        _column("plan", sa.String(100), null=True),
+        _column("expires_at", _TIME, null=True),
+        _column("version", sa.Integer),
+        _column("created_by", sa.String(200)),
+        _column("created_at", _TIME),
+        _column("revoked_at", _TIME, null=True),
+        _column("last_used_at", _TIME, null=True),
+    )
+    op.create_index("ix_mall_api_key_client_id", "mall_api_key", ["client_id"])
 
 
 def _logins() -> None:
