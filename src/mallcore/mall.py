@@ -20,6 +20,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session, scoped_session
 
 from mallcore import attachments, audit, migrations, structure
+from mallcore.api.versions import Versions
 from mallcore.errors import InvalidSettings, MallError, ScheduleClosed
 from mallcore.kernel.bus import Follower
 from mallcore.kernel.context import Context, Principal
@@ -151,6 +152,16 @@ class Mall:
         with writing as connection, suppress(IntegrityError), connection.begin():  # another process may be faster
             self.keys.provide(connection)
         self.keys.forget()
+
+    @property
+    def versions(self) -> Versions:
+        """The versions of the API, with what our own packages and plug-ins say of them."""
+        found: Versions = self.services.ports[Versions]
+        return found
+
+    def now(self) -> datetime:
+        """The time by the mall's clock, aware and in UTC."""
+        return self.services.clock()
 
     def upgrade(self) -> int:
         """Bring the database's schema to this version; returns the version it had (0: there was no mall)."""

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 from mallcore import access, attachments, audit, structure
+from mallcore.api.releases import RELEASES
+from mallcore.api.versions import Versions
 from mallcore.kernel.context import Principal, Services
 from mallcore.kernel.hooks import KernelHooks, manager
 from mallcore.kernel.keys import TOPIC as KEYS
@@ -44,6 +46,11 @@ def catalogue_of(hooks: pluggy.HookRelay) -> Catalogue:
     return Catalogue.of(*PACKAGES).with_more(one for some in hooks.operations_extra() for one in some)
 
 
+def versions_of(hooks: pluggy.HookRelay) -> Versions:
+    """The versions of the API: our own releases, and those of plug-ins."""
+    return Versions((*RELEASES, *(one for some in hooks.releases_extra() for one in some)))
+
+
 def wired(mall: Mall, given: Given, clock: Callable[[], datetime]) -> Services:
     """What the mall gives to every Context."""
     source = EngineSessions(mall.engine, mall.backend, mall.settings.busy_seconds)
@@ -54,6 +61,7 @@ def wired(mall: Mall, given: Given, clock: Callable[[], datetime]) -> Services:
         Keyring: mall.keys,
         Recorder: Recorder(),
         Verifiers: Verifiers(),
+        Versions: versions_of(mall.plugins.hook),
         **_structure(mall),
         **_attachments(mall, given, clock),
         **_audit(mall),

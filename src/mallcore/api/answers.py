@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
+from mallcore.api.converting import lowered
 from mallcore.api.deliveries import Delivery, delivered, is_delivery
 from mallcore.api.http import Request, Response
 from mallcore.api.rules.negotiation import JSON, accepts, matches
 from mallcore.api.rules.problems import MEDIA_TYPE, Refused, document
-from mallcore.api.table import Entry, Route
+from mallcore.api.table import Entry, Route, Table
 from mallcore.errors import Conflict, InvalidInput, MallError, RangeNotSatisfiable
 
 READS = ("GET", "HEAD")
@@ -27,12 +28,17 @@ _HARMLESS = re.compile(r"[!#-~]{0,200}")
 
 
 class Call(NamedTuple):
-    """A request that found its operation."""
+    """A request that found its operation, or a page."""
 
     request: Request
+    table: Table
     entry: Entry
-    route: Route
     path: dict[str, str]
+
+    @property
+    def route(self) -> Route:
+        """The operation that fits what the caller accepts."""
+        return self.entry.choose(self.request.headers.get("accept"))
 
     @property
     def reading(self) -> bool:
@@ -80,6 +86,8 @@ def _delivered(request: Request, result: Delivery) -> Response:
 def _tagged(call: Call, result: Any, headers: list[tuple[str, str]]) -> Response:
     """A read's response. The body of a result that brings its own tag is made only when it is sent."""
     tag: str | None = getattr(result, "etag", None)
+    if tag is not None and call.route.face.down is not None:
+        tag = f"{tag}.{call.table.view.version}"  # what is shown differs, and so must its name
     body = _body(call.route, result) if tag is None else None
     etag = _etag(result, _digest(body or b"") if tag is None else tag)
     headers.append(("etag", etag))
@@ -104,10 +112,7 @@ def _digest(content: bytes) -> str:
 
 
 def _body(route: Route, result: Any) -> bytes:
-    if hasattr(result, "body"):
-        body: bytes = result.body
-        return body
-    return route.operation.output.dump_json(result)
+    return lowered(route.face, result)
 
 
 def _location(call: Call, result: Any) -> str | None:
@@ -154,6 +159,7 @@ def finished(request: Request, response: Response) -> Response:
     if response.header(_NOSNIFF[0]) is None:
         headers.append(_NOSNIFF)
     headers.append(("x-request-id", request.request_id))
+    headers += request.told
     if response.status not in (204, 304) and response.header("content-type") is None:
         headers.append(_NOTHING_TO_SHOW)
     bytes_only = response.stream is None and response.chunks is None

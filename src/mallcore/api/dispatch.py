@@ -15,17 +15,18 @@ from typing import Any
 from mallcore.api.answers import NOT_STORED, READS, Call, answer, finished, problem
 from mallcore.api.arguments import arguments
 from mallcore.api.bodies import Forms
+from mallcore.api.converting import item, raised
 from mallcore.api.http import Authenticate, Mall, Options, Request, Response
 from mallcore.api.pages import PAGES
 from mallcore.api.receiving import Receiver
 from mallcore.api.rules.negotiation import EVENTS, request_id_of
 from mallcore.api.rules.problems import Refused, status_of
 from mallcore.api.rules.routes import split
+from mallcore.api.settling import Settling
 from mallcore.api.streams import Streams
 from mallcore.api.table import Table
 from mallcore.api.tus import Tus
-from mallcore.api.versions import View
-from mallcore.errors import Denied, LimitExceeded, MallError, StaleRevision, Unauthenticated
+from mallcore.errors import Denied, LimitExceeded, MallError, StaleRevision, Unauthenticated, UnknownApiVersion
 from mallcore.kernel.context import Context, Principal
 from mallcore.kernel.ids import new_id
 from mallcore.kernel.operations import Operation, run
@@ -49,25 +50,41 @@ class Dispatch:
         self._receiver = Receiver(self.options, forms)
         self._tus = Tus(mall, self.options.max_upload, self._begin, self._receiver.opened)
         self._authenticate = authenticate
-        self._known: Table | None = None
+        self._settling = Settling(mall, self.options.version)
+        self._tables: dict[str, Table] = {}
 
-    @property
-    def table(self) -> Table:
-        """The routes of the mall's catalogue as it is now."""
-        known, catalogue = self._known, self.mall.catalogue
+    def table(self, version: str) -> Table:
+        """The routes of one version of the mall's catalogue as it is now."""
+        known, catalogue = self._tables.get(version), self.mall.catalogue
         if known is None or known.view.catalogue is not catalogue:
-            known = self._known = Table(View(catalogue), PAGES)
+            known = self._tables[version] = Table(self.mall.versions.view(catalogue, version), PAGES)
         return known
+
+    def _find(self, request: Request) -> Call:
+        """What answers the request, in the version that it is for."""
+        release = self._settling.release(request, self._pin(request))
+        table = self.table(release.name)
+        self._settling.admit(request, release)
+        entry, path = table.find(request)
+        return Call(request, table, entry, path)
+
+    def _pin(self, request: Request) -> str | None:
+        """The version its caller is pinned to; not looked for when the request names one, or is for everybody."""
+        if request.version or request.path in PAGES:
+            return None
+        credential = self._principal(request).credential
+        return None if credential is None else credential.version
 
     def streams_body(self, request: Request) -> bool:
         """Whether the body is read while it comes: give it as ``request.stream`` then, and read nothing of it."""
         if request.method in (*READS, "OPTIONS"):
             return False
-        if self._tus.takes(request):
-            return self._tus.streams_body(request)
         try:
-            entry, _ = self.table.find(request)
-        except Refused:
+            self._settling.read(request)
+            if self._tus.takes(request):
+                return self._tus.streams_body(request)
+            entry, _ = self.table(self._settling.release(request).name).find(request)
+        except (Refused, UnknownApiVersion):
             return False
         return entry.plain is not None and entry.plain.rest.streamed
 
@@ -113,39 +130,39 @@ class Dispatch:
         return None if response is None else finished(request, response)
 
     def _quick(self, request: Request) -> Response | None:
-        if self._tus.takes(request):
+        self._settling.read(request)
+        if self._tus.takes(request) or (self.options.blocking and request.path not in PAGES):
             return None
         if request.method == "OPTIONS":
             return self._options(request)
-        table = self.table
-        entry, path = table.find(request)
+        call = self._find(request)
         if request.method not in READS:
             return None
-        if entry.page is not None:
-            return entry.page(request, self.mall, table, False)
-        route = entry.choose(request.headers.get("accept"))
-        if route.operation.kind != "query" or self.options.blocking:
+        if call.entry.page is not None:
+            return call.entry.page(request, self.mall, call.table, False)
+        route = call.route
+        if route.operation.kind != "query":
             return None
-        given = arguments(route, path, request)
+        given = raised(route.face, arguments(route, call.path, request))
         with self.mall.memory(self._principal(request), request_id=request.request_id) as ctx:
-            return answer(Call(request, entry, route, path), _remembered(route.operation, ctx, given))
+            return answer(call, _remembered(route.operation, ctx, given))
 
     def _run(self, request: Request) -> Response:
+        self._settling.read(request)
         if self._tus.takes(request):
+            self._settling.admit(request, self._settling.release(request, self._pin(request)))
             return self._tus.answer(request)
         if request.method == "OPTIONS":
             return self._options(request)
-        table = self.table
-        entry, path = table.find(request)
-        if entry.page is not None:
-            return entry.page(request, self.mall, table, True)
-        call = Call(request, entry, entry.choose(request.headers.get("accept")), path)
+        call = self._find(request)
+        if call.entry.page is not None:
+            return call.entry.page(request, self.mall, call.table, True)
         if call.route.rest.streamed:
-            with self._receiver.received(call.route, path, request, lambda: self._let_in(call)) as given:
+            with self._receiver.received(call.route, call.path, request, lambda: self._let_in(call)) as given:
                 return self._carried_out(call, given)
         self._refuse_large(request)
         principal = self._principal(request)
-        given = arguments(call.route, path, request)
+        given = arguments(call.route, call.path, request)
         if call.route.operation.kind == "stream":
             return self._stream(call, given, principal)
         return self._carried_out(call, given)
@@ -154,7 +171,7 @@ class Dispatch:
         response: Response | None = None
         try:
             with self._begin(call.request) as ctx:
-                response = answer(call, run(call.route.operation, ctx, given))
+                response = answer(call, run(call.route.operation, ctx, raised(call.route.face, given)))
                 if ctx.replayed:
                     response.headers.append(("idempotency-replayed", "true"))
         except BaseException:
@@ -189,9 +206,10 @@ class Dispatch:
             raise Refused(413, LimitExceeded(what="the request's body", actual=size, limit=self.options.max_body))
 
     def _options(self, request: Request) -> Response:
-        allowed = ["GET", "OPTIONS"] if request.path == "*" else self.table.allowed(split(request.path))
+        table = self.table(self._settling.release(request).name)
+        allowed = ["GET", "OPTIONS"] if request.path == "*" else table.allowed(split(request.path))
         if not allowed:
-            self.table.find(request)
+            table.find(request)
         return Response(204, [("allow", ", ".join(allowed))])
 
     def _stream(self, call: Call, given: dict[str, Any], principal: Principal) -> Response:
@@ -199,11 +217,11 @@ class Dispatch:
         self.streams.reserve()
         try:
             with self.mall.begin(principal, request_id=call.request.request_id) as ctx:
-                changes = run(operation, ctx, given)
+                changes = run(operation, ctx, raised(call.route.face, given))
         except BaseException:
             self.streams.cancel()
             raise
-        stream = self.streams.open(changes, operation.output)
+        stream = self.streams.open(changes, item(call.route.face))
         headers = [("content-type", EVENTS), NOT_STORED, ("x-accel-buffering", "no"), ("vary", "Accept")]
         if call.request.method == "HEAD":
             stream.close()
@@ -237,7 +255,7 @@ def _status(request: Request, error: MallError) -> int:
     return status_of(type(error))
 
 
-def _remembered(operation: Operation, ctx: Context, given: dict[str, Any]) -> Any:
+def _remembered(operation: Operation, ctx: Context, given: Mapping[str, Any]) -> Any:
     """The operation's result from memory. A refusal must go on record, and that takes the database."""
     try:
         return run(operation, ctx, given)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
@@ -15,8 +16,9 @@ if TYPE_CHECKING:
     from mallcore.api.bodies import Source
     from mallcore.api.deliveries import Chunks
     from mallcore.api.streams import EventStream
+    from mallcore.api.versions import Versions
 
-_PLAIN = "/:~,@!$&'()*+;="
+PLAIN = "/:~,@!$&'()*+;="
 
 
 @dataclass(slots=True)
@@ -43,18 +45,28 @@ class Request:
     raw_path: str = field(default="", repr=False)
     """The path as it was sent, from the server's root and not decoded, where the server tells."""
 
+    version: str | None = None
+    """The version of the API that is asked for by path or header, "" for none; nothing until that is looked for.
+
+    Then ``base`` ends in a version that stood in the path, and ``root`` is ``base`` without it.
+    """
+    root: str = ""
+    version_in_path: bool = False
+    told: list[tuple[str, str]] = field(default_factory=list, repr=False)
+    """Headers that its response will have, whatever comes of it."""
+
     @property
     def target(self) -> str:
         """Path (as `path`, but not decoded) and query."""
-        base = quote(self.base, safe=_PLAIN)
+        base = quote(self.base, safe=PLAIN)
         told = self.raw_path and self.raw_path.startswith(base)
-        path = self.raw_path[len(base) :] if told else quote(self.path, safe=_PLAIN)
+        path = self.raw_path[len(base) :] if told else quote(self.path, safe=PLAIN)
         return f"{path}?{self.query}" if self.query else path
 
     @property
     def instance(self) -> str:
         """The path as it was asked for, to be shown to the caller."""
-        return quote((self.base + self.path)[:1000], safe=_PLAIN)
+        return quote((self.base + self.path)[:1000], safe=PLAIN)
 
 
 @dataclass(slots=True)
@@ -83,7 +95,8 @@ class Options:
     ``blocking`` says that ``authenticate`` may wait (for a database, a network), so that it must not be called on an
     event loop: then every request goes to a thread. ``max_upload`` limits bodies that are read while they come; on an
     event loop, ``max_uploads`` of them may come at once. A client that has kept the mall waiting for ``patience``
-    seconds, less one for each ``slowest`` bytes it brought, is not waited for any longer.
+    seconds, less one for each ``slowest`` bytes it brought, is not waited for any longer. ``version`` of the API is for
+    those who ask for none.
     """
 
     max_body: int = 32 << 20
@@ -94,6 +107,7 @@ class Options:
     max_streams: int = 1000
     heartbeat: float = 15.0
     challenge: str = 'Bearer realm="mall"'
+    version: str = "latest"
     blocking: bool = False
 
 
@@ -103,6 +117,15 @@ class Mall(Protocol):
     @property
     def catalogue(self) -> Catalogue:
         """The operations there are now; another object after every change."""
+        ...
+
+    @property
+    def versions(self) -> Versions:
+        """The versions of the API."""
+        ...
+
+    def now(self) -> datetime:
+        """The time by the mall's clock, aware and in UTC."""
         ...
 
     def begin(

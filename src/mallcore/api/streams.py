@@ -7,8 +7,6 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
-from pydantic import TypeAdapter
-
 from mallcore.errors import MallError, Unavailable
 
 log = logging.getLogger("mallcore.api")
@@ -43,11 +41,11 @@ class EventStream:
     beat = b": still here\n\n"
 
     def __init__(
-        self, changes: Changes, output: TypeAdapter[Any], heartbeat: float, closed: Callable[[], None]
+        self, changes: Changes, write: Callable[[Any], bytes], heartbeat: float, closed: Callable[[], None]
     ) -> None:
         self.heartbeat = heartbeat
         self._changes = changes
-        self._output = output
+        self._write = write
         self._closed: Callable[[], None] | None = closed
         self._wakers: list[Callable[[], None]] = []
         self._lock = threading.Lock()
@@ -77,7 +75,7 @@ class EventStream:
         return b""
 
     def _frame(self, item: Any) -> bytes:
-        return b"id: %d\nevent: revision\ndata: %b\n\n" % (item.number, self._output.dump_json(item))
+        return b"id: %d\nevent: revision\ndata: %b\n\n" % (item.number, self._write(item))
 
     def __iter__(self) -> Iterator[bytes]:
         yield self.opening
@@ -120,9 +118,9 @@ class Streams:
         with self._lock:
             self._taken -= 1
 
-    def open(self, changes: Changes, output: TypeAdapter[Any]) -> EventStream:
-        """A stream in the place that was reserved."""
-        stream = EventStream(changes, output, self._heartbeat, lambda: self._forget(stream))
+    def open(self, changes: Changes, write: Callable[[Any], bytes]) -> EventStream:
+        """A stream in the place that was reserved; ``write`` makes the JSON of one item."""
+        stream = EventStream(changes, write, self._heartbeat, lambda: self._forget(stream))
         with self._lock:
             self._open.add(stream)
         return stream
