@@ -15,7 +15,7 @@
     │   ├── UnknownUnit, UnknownChannel, UnknownNode, UnknownRevision
     │   ├── UnknownDraft, UnknownSchedule, UnknownSnapshot
     │   ├── UnknownRole, UnknownGrant, UnknownKey, UnknownRecord
-    │   ├── UnknownClient, UnknownApiKey
+    │   ├── UnknownClient, UnknownApiKey, UnknownConsent
     │   ├── UnknownProvider, UnknownSession, UnknownIdentity
     │   ├── UnknownAttachment, UnknownVersion, UnknownLabel, UnknownUpload, UnknownSlot, UnknownStore, UnknownHold
     │   ├── ObjectMissing
@@ -48,14 +48,24 @@
     │   └── RevisionNotReached
     ├── MissingExtra              an optional dependency is not installed
     ├── InvalidSettings
+    ├── InvalidChange             a declaration of an API change is wrong
+    │   └── BrokenLaw
+    ├── InvalidRelease
     └── SpoiledWork               a write failed half-way; only a rollback is left
 
 A class's docstring is its default message; ``{names}`` in it are filled from the keyword arguments, which are kept as
 attributes and in ``details``. ``code`` is stable: it stands in problem documents, on the command line and in the docs.
 """
 
-from mallcore.errors.access import BadCredential, TooManyRequests, UnknownApiKey, UnknownClient
-from mallcore.errors.api import UnknownApiVersion, VersionBrownOut, VersionSunset
+from mallcore.errors.access import BadCredential, TooManyRequests, UnknownApiKey, UnknownClient, UnknownConsent
+from mallcore.errors.api import (
+    BrokenLaw,
+    InvalidChange,
+    InvalidRelease,
+    UnknownApiVersion,
+    VersionBrownOut,
+    VersionSunset,
+)
 from mallcore.errors.attachments import (
     CannotDerive,
     ContentErased,
@@ -146,6 +156,7 @@ from mallcore.errors.structure import (
 __all__ = [
     "AlreadyExists",
     "BadCredential",
+    "BrokenLaw",
     "CannotDerive",
     "ChannelRemoved",
     "Conflict",
@@ -167,8 +178,10 @@ __all__ = [
     "IdempotencyMismatch",
     "IdentityTaken",
     "InUse",
+    "InvalidChange",
     "InvalidInput",
     "InvalidReference",
+    "InvalidRelease",
     "InvalidSettings",
     "LabelMoved",
     "LimitExceeded",
@@ -204,6 +217,7 @@ __all__ = [
     "UnknownAttachment",
     "UnknownChannel",
     "UnknownClient",
+    "UnknownConsent",
     "UnknownDraft",
     "UnknownGrant",
     "UnknownHold",

@@ -17,6 +17,12 @@ class UnknownApiKey(NotFound):
     code = "unknown-api-key"
 
 
+class UnknownConsent(NotFound):
+    """Nobody consented to anything for the client {client!r} here."""
+
+    code = "unknown-consent"
+
+
 class BadCredential(Unauthenticated):
     """The credential is not accepted: {reason}."""
 

@@ -24,3 +24,21 @@ class VersionBrownOut(VersionSunset):
     """
 
     code = "version-brown-out"
+
+
+class InvalidChange(MallError):
+    """The change {change} is wrong in `{attribute}`: {reason}."""
+
+    code = "invalid-change"
+
+
+class BrokenLaw(InvalidChange):
+    """The change {change} breaks a law: {law}. The smallest counterexample: {example}."""
+
+    code = "broken-law"
+
+
+class InvalidRelease(MallError):
+    """The release {release!r} of the API is wrong: {reason}."""
+
+    code = "invalid-release"
