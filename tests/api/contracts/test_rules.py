@@ -147,4 +147,5 @@ def test_an_answer_where_there_was_none_is_a_difference() -> None:
     """What answered nothing and now answers a text hurts whoever expects nothing."""
     rules = between("output", None, TEXT)
     assert [RULES[rule].level for rule, _ in rules if RULES[rule].level == "breaking"] == ["breaking"]
-    assert between("input", None, record({"a": TEXT}, "a")) == [("request-parameter-added-required", "input.a")]
+    taken = record({"a": TEXT}, "a", additionalProperties=False)
+    assert between("input", None, taken) == [("request-parameter-added-required", "input.a")]

@@ -136,6 +136,8 @@ class _Walk:
         """The shape on the other side that takes this one, or the one of its kind; with what differs."""
         best: tuple[int, _Walk, Found] | None = None
         for number, other in enumerate(taken):
+            if _told_apart(one, other):
+                continue
             trial = _Walk(self.documents, self.direction, set(self.met))
             pair = (one, other) if self.direction == "request" else (other, one)
             differing = trial._pair(*pair, where)
@@ -280,6 +282,12 @@ def _weight(found: Found) -> tuple[int, int]:
 def _of_one_kind(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Whether two shapes that do not fit are still the same thing, changed: by the values that tell shapes apart."""
     return one["type"] == other["type"] == "object" and _tags(one) == _tags(other) != {}
+
+
+def _told_apart(one: Schema, other: Schema) -> bool:
+    """Whether two shapes of a union are meant to differ: a field says so that is constant in both."""
+    mine, theirs = _tags(one), _tags(other)
+    return any(mine[name] != theirs[name] for name in mine.keys() & theirs.keys())
 
 
 def _tags(one: Schema) -> dict[str, str]:
