@@ -55,18 +55,23 @@ class _Walk:
         self.documents = documents
         self.direction = direction
         self.met = met
+        self.under_way: list[tuple[str, str]] = []
+        """What is being compared, from the outside in: shapes without a name may hold themselves, too."""
 
     def compared(self, old: Any, new: Any, where: str) -> Found:
         """What differs between two schemas."""
         if self.documents.same(old, new):
             return []
-        pair = (_name(old), _name(new))
-        if None not in pair:
-            if pair in self.met:
-                return []
-            self.met.add(pair)
+        names, texts = (_name(old), _name(new)), (spelt(old), spelt(new))
+        if names in self.met or texts in self.under_way:
+            return []
+        if None not in names:
+            self.met.add(names)
+        self.under_way.append(texts)
         sides = by_type(branches(old, self.documents.old)), by_type(branches(new, self.documents.new))
-        return self._unions(*sides, where)
+        found = self._unions(*sides, where)
+        self.under_way.pop()
+        return found
 
     def told(self, rule: str, where: str, old: Any = None, new: Any = None, advice: str = "") -> Difference:
         """A difference by the direction's rule."""
@@ -139,6 +144,7 @@ class _Walk:
             if _told_apart(one, other):
                 continue
             trial = _Walk(self.documents, self.direction, set(self.met))
+            trial.under_way = list(self.under_way)
             pair = (one, other) if self.direction == "request" else (other, one)
             differing = trial._pair(*pair, where)
             if best is None or _weight(differing) < _weight(best[2]):
