@@ -38,8 +38,8 @@ session = Table(
     Column("about", Text, nullable=False),  # address and user agent, sealed
     Column("created_at", UtcTime, nullable=False),
     Column("seen_at", UtcTime, nullable=False),
+    Column("idle_until", UtcTime, nullable=False),
     Column("expires_at", UtcTime, nullable=False, index=True),
-    Column("idle_seconds", Integer, nullable=False),
     Column("ended_at", UtcTime),
     Column("reason", String(40)),
     Index("ix_mall_session_principal_id", "principal", "id"),
@@ -86,6 +86,7 @@ class SessionInfo(_Shape):
     current: bool = False
     created_at: datetime
     seen_at: datetime
+    idle_until: datetime
     expires_at: datetime
     ended_at: datetime | None = None
     reason: str | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from mallcore.errors import InvalidInput, InvalidSettings
 
@@ -57,11 +57,11 @@ def checked_lives(idle_seconds: int, life_seconds: int) -> None:
 
 
 def why_over(
-    now: datetime, seen_at: datetime, expires_at: datetime, idle_seconds: int, ended: bool, epochs: tuple[int, int]
+    now: datetime, idle_until: datetime, expires_at: datetime, ended: bool, epochs: tuple[int, int]
 ) -> str | None:
     """Why a session is good no more; nothing, if it is good. ``epochs`` are its own and its principal's."""
     if ended or epochs[0] != epochs[1]:
         return "ended"
     if now >= expires_at:
         return "expired"
-    return "idle" if now >= seen_at + timedelta(seconds=idle_seconds) else None
+    return "idle" if now >= idle_until else None

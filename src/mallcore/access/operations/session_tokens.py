@@ -1,0 +1,101 @@
+"""Whose a session's token is, asked with every request; when a session was last seen is noted in batches."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import datetime, timedelta
+from typing import Any, NoReturn
+
+from sqlalchemy import bindparam, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from mallcore.access.model.logins import session as sessions
+from mallcore.access.operations.sessions import Caller, Lives, of_token
+from mallcore.access.rules.logins import PREFIX, why_over
+from mallcore.errors import MallError, Unauthenticated
+from mallcore.kernel.context import Context, Credential, Principal
+from mallcore.kernel.events import AccessDenied
+from mallcore.kernel.ports import Presented
+
+SEEN_EVERY = timedelta(seconds=60)
+_MOST_NOTED = 1000
+_SYSTEM = Principal.system("sessions")
+
+
+class SessionTokens:
+    """The `Verifier` of sessions. ``begin`` opens a unit of work; the database is asked every time.
+
+    So the end of a session counts with the next request, in every process. A refusal goes on record.
+    """
+
+    def __init__(self, begin: Callable[[Principal], AbstractContextManager[Context]]) -> None:
+        self._begin = begin
+        self._noted: dict[str, datetime] = {}
+        self._since: datetime | None = None
+        self._lock = threading.Lock()
+
+    def takes(self, token: str) -> bool:
+        """Whether the token looks like a session's."""
+        return token.startswith(PREFIX)
+
+    def verify(self, presented: Presented) -> Principal:
+        """The user behind the token."""
+        with self._begin(_SYSTEM) as ctx:
+            row, now = of_token(ctx, presented.token), ctx.now()
+            why = "unknown" if row is None else self._why_over(ctx, row, now)
+            if why is not None:
+                _refuse(ctx, row, why, presented.address)
+            due = self._note(row, now)
+        if due:
+            self.flush()
+        return Principal("user", row.principal.partition(":")[2], row.id, Credential(row.id))
+
+    def _why_over(self, ctx: Context, row: Any, now: datetime) -> str | None:
+        seen = self._noted.get(row.id)
+        lately = seen and seen + timedelta(seconds=ctx.port(Lives).idle_seconds)
+        idle_until = max(row.idle_until, lately) if lately else row.idle_until
+        return why_over(now, idle_until, row.expires_at, row.ended_at is not None, (row.epoch, row.current))
+
+    def _note(self, row: Any, now: datetime) -> bool:
+        """Remember that a session was seen; says whether it is time to write down what is noted."""
+        with self._lock:
+            if now - max(row.seen_at, self._noted.get(row.id, row.seen_at)) >= SEEN_EVERY:
+                self._noted[row.id] = now
+                self._since = self._since or now
+            return self._since is not None and (now - self._since >= SEEN_EVERY or len(self._noted) >= _MOST_NOTED)
+
+    def flush(self) -> None:
+        """Write down which sessions were seen. While the database can't be written, that stays noted."""
+        with self._lock:
+            noted, self._noted, self._since = self._noted, {}, None
+        if not noted:
+            return
+        try:
+            self._write(noted)
+        except (MallError, SQLAlchemyError):
+            with self._lock:
+                self._noted = {**noted, **self._noted}
+
+    def _write(self, noted: dict[str, datetime]) -> None:
+        with self._begin(_SYSTEM) as ctx:
+            ctx.commanding = True
+            idle = timedelta(seconds=ctx.port(Lives).idle_seconds)
+            rows = [{"which": id, "at": at, "until": at + idle} for id, at in sorted(noted.items())]
+            seen: dict[str, Any] = {"seen_at": bindparam("at"), "idle_until": bindparam("until")}
+            which = (sessions.c.id == bindparam("which"), sessions.c.seen_at < bindparam("at"))
+            ctx.execute(update(sessions).where(*which).values(seen), rows)
+
+
+def _refuse(ctx: Context, row: Any, why: str, address: str) -> NoReturn:
+    """A token that is good no more may be a stolen one: whoever looks finds that it was shown."""
+    ctx.work.denials.append(
+        AccessDenied(
+            subject="mall" if row is None else row.id,
+            operation="access.session",
+            principal="anonymous:*" if row is None else row.principal,
+            details={**Caller(address).details, "reason": why},
+        )
+    )
+    raise Unauthenticated("This session is over: sign in again.")
