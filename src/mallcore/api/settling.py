@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 from urllib.parse import quote
 
 from mallcore.api.http import PLAIN, Mall, Request
@@ -84,7 +85,7 @@ class Settling:
         return quote(f"{request.root}/versions/{release.name}/notes", safe=PLAIN)
 
     def _gone(self, request: Request, release: Release, state: str, now: datetime) -> VersionSunset:
-        told = {
+        told: dict[str, Any] = {
             "version": release.name,
             "sunset": release.sunset and release.sunset.date().isoformat(),
             "successor": self._mall.versions.successor(release.name) or self._mall.versions.latest(now),

@@ -329,6 +329,8 @@ class Catalogue(Mapping[str, Operation]):
 
     def __init__(self, operations: Iterable[Operation]) -> None:
         self._operations = {one.name: one for one in sorted(operations, key=lambda one: one.name)}
+        self.derived: dict[Any, Any] = {}
+        """What others made from it, under keys of theirs: it goes when the catalogue goes."""
 
     @classmethod
     def of(cls, *packages: Any) -> Catalogue:
