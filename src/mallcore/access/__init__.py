@@ -5,6 +5,16 @@ Checks are answered from memory; a change of roles or grants reaches every proce
 The mall's keys, and the ends of its principals' sessions, are managed here too.
 """
 
+from mallcore.access.hooks import (
+    Identity,
+    LoginAnswer,
+    LoginProvider,
+    LoginRedirect,
+    LoginRequest,
+    LoginTokens,
+    LogoutNotice,
+)
+from mallcore.access.model.logins import IdentityInfo, SessionInfo
 from mallcore.access.operations.grants import (
     TOPIC,
     GrantGiven,
@@ -21,30 +31,125 @@ from mallcore.access.operations.grants import (
     revoke,
     set_role,
 )
+from mallcore.access.operations.identities import (
+    IdentityLinked,
+    IdentityUnlinked,
+    NewUser,
+    link_identity,
+    list_identities,
+    unlink_identity,
+)
 from mallcore.access.operations.keys import KeyRevoked, KeyRotated, list_keys, revoke_key, rotate_key
-from mallcore.access.operations.sessions import Sessions, SessionsClosed, end_sessions
+from mallcore.access.operations.logins import Begun, Logins, Returned, SignedIn, SignedOut, SigningIn
+from mallcore.access.operations.oauth_clients import (
+    OAuthClientSet,
+    get_oauth_client,
+    list_oauth_clients,
+    register_oauth_client,
+    remove_oauth_client,
+    rotate_oauth_secret,
+    update_oauth_client,
+)
+from mallcore.access.operations.oauth_consents import (
+    ConsentGiven,
+    ConsentTaken,
+    list_oauth_consents,
+    withdraw_oauth_consent,
+)
+from mallcore.access.operations.oauth_denials import LONGEST_TOKEN, TOKENS, DeniedTokens
+from mallcore.access.operations.oauth_store import OAuthStore
+from mallcore.access.operations.oauth_tokens import Code, Refresh, TokensEnded, forget_old_tokens
+from mallcore.access.operations.session_tokens import SessionTokens
+from mallcore.access.operations.sessions import (
+    Caller,
+    Lives,
+    NewSession,
+    SessionClosed,
+    SessionOpened,
+    Sessions,
+    SessionsClosed,
+    SignedInBy,
+    end_session,
+    end_sessions,
+    forget_old_sessions,
+    list_sessions,
+    open_session,
+)
+from mallcore.access.rules.logins import local_path
 
 __all__ = [
+    "LONGEST_TOKEN",
+    "TOKENS",
     "TOPIC",
+    "Begun",
+    "Caller",
+    "Code",
+    "ConsentGiven",
+    "ConsentTaken",
+    "DeniedTokens",
     "GrantGiven",
     "GrantTaken",
     "Grants",
+    "Identity",
+    "IdentityInfo",
+    "IdentityLinked",
+    "IdentityUnlinked",
     "KeyRevoked",
     "KeyRotated",
+    "Lives",
+    "LoginAnswer",
+    "LoginProvider",
+    "LoginRedirect",
+    "LoginRequest",
+    "LoginTokens",
+    "Logins",
+    "LogoutNotice",
+    "NewSession",
+    "NewUser",
+    "OAuthClientSet",
+    "OAuthStore",
     "Places",
+    "Refresh",
+    "Returned",
     "RoleSet",
+    "SessionClosed",
+    "SessionInfo",
+    "SessionOpened",
+    "SessionTokens",
     "Sessions",
     "SessionsClosed",
+    "SignedIn",
+    "SignedInBy",
+    "SignedOut",
+    "SigningIn",
+    "TokensEnded",
+    "end_session",
     "end_sessions",
+    "forget_old_sessions",
+    "forget_old_tokens",
+    "get_oauth_client",
     "grant",
+    "link_identity",
     "list_grants",
+    "list_identities",
     "list_keys",
+    "list_oauth_clients",
+    "list_oauth_consents",
     "list_roles",
+    "list_sessions",
+    "local_path",
     "look",
     "my_permissions",
+    "open_session",
+    "register_oauth_client",
+    "remove_oauth_client",
     "remove_role",
     "revoke",
     "revoke_key",
     "rotate_key",
+    "rotate_oauth_secret",
     "set_role",
+    "unlink_identity",
+    "update_oauth_client",
+    "withdraw_oauth_consent",
 ]

@@ -18,6 +18,7 @@
     │   ├── UnknownClient, UnknownApiKey, UnknownConsent
     │   ├── UnknownProvider, UnknownSession, UnknownIdentity
     │   ├── UnknownAttachment, UnknownVersion, UnknownLabel, UnknownUpload, UnknownSlot, UnknownStore, UnknownHold
+    │   ├── UnknownWebhook, UnknownDelivery
     │   ├── ObjectMissing
     │   ├── UnknownApiVersion
     │   └── UnknownOperation
@@ -152,6 +153,7 @@ from mallcore.errors.structure import (
     UnknownUnit,
     WouldCreateLoop,
 )
+from mallcore.errors.webhooks import UnknownDelivery, UnknownWebhook
 
 __all__ = [
     "AlreadyExists",
@@ -218,6 +220,7 @@ __all__ = [
     "UnknownChannel",
     "UnknownClient",
     "UnknownConsent",
+    "UnknownDelivery",
     "UnknownDraft",
     "UnknownGrant",
     "UnknownHold",
@@ -238,6 +241,7 @@ __all__ = [
     "UnknownUnit",
     "UnknownUpload",
     "UnknownVersion",
+    "UnknownWebhook",
     "UploadClosed",
     "VersionBrownOut",
     "VersionSunset",
