@@ -72,8 +72,8 @@ class NewWebhook(Webhook):
 class Delivery(_Shape):
     """One event on its way to one subscriber. ``event_id`` is the `webhook-id` of all its attempts.
 
-    It is ``waiting`` until it is ``sent``, or ``dead`` after the last attempt; ``withheld`` when the subscription's owner
-    may not read what it is about.
+    It is ``waiting`` until it is ``sent``, or ``dead`` after the last attempt; ``withheld`` when the owner of the
+    subscription may not read what it is about.
     """
 
     id: str

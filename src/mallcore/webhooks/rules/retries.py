@@ -12,6 +12,9 @@ ATTEMPTS = len(DELAYS) + 1
 JITTER = 0.2
 LONGEST = 43_200
 """No receiver can ask for a longer pause than this."""
+LONGEST_PAUSE = 300.0
+UNREACHABLE = (None, 429, 502, 503, 504)
+"""Answers that are about the receiver as a whole, and not about one message."""
 Verdict = Literal["done", "again", "gone"]
 
 
@@ -38,6 +41,16 @@ def delay(attempts: int, chance: float, asked: float | None = None) -> float | N
         return None
     planned = DELAYS[max(attempts, 1) - 1] * (1 + JITTER * (2 * chance - 1))
     return planned if asked is None else max(planned, min(asked, LONGEST))
+
+
+def pause(attempts: int, chance: float, asked: float | None = None) -> float:
+    """Seconds for which nothing is sent to a receiver that can't be reached: a few minutes, or what it asks for.
+
+    >>> pause(1, 0.5), pause(8, 0.5), pause(1, 0.5, asked=3600)
+    (5.0, 300.0, 3600.0)
+    """
+    planned = min(delay(attempts, chance) or LONGEST_PAUSE, LONGEST_PAUSE)
+    return max(planned, min(asked or 0.0, LONGEST))
 
 
 def asked_for(header: str | None, now: datetime) -> float | None:

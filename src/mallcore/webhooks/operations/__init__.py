@@ -1,0 +1,1 @@
+"""Operations of webhooks: the outbox, subscriptions, deliveries, and the dispatcher that sends them."""
