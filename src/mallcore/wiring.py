@@ -15,7 +15,7 @@ import pluggy
 from mallcore import access, attachments, audit, structure
 from mallcore.api.releases import RELEASES
 from mallcore.api.versions import Versions
-from mallcore.kernel.context import Principal, Services
+from mallcore.kernel.context import Context, Principal, Services
 from mallcore.kernel.hooks import KernelHooks, manager
 from mallcore.kernel.keys import TOPIC as KEYS
 from mallcore.kernel.keys import Keyring
@@ -65,7 +65,9 @@ def wired(mall: Mall, given: Given, clock: Callable[[], datetime]) -> Services:
         **_structure(mall),
         **_attachments(mall, given, clock),
         **_audit(mall),
+        **_logins(mall, given),
     }
+    _sessions(mall, ports[Verifiers])
     mall.follower.subscribe(KEYS, lambda _: mall.keys.forget(), mall.keys.look)
     return Services(source, policy, mall.plugins.hook, ports, clock)
 
@@ -99,6 +101,30 @@ def _attachments(mall: Mall, given: Given, clock: Callable[[], datetime]) -> dic
         attachments.Addresses: attachments.Addresses(mall.settings.content_url),
         attachments.Epochs: access.Sessions(),
     }
+
+
+def _logins(mall: Mall, given: Given) -> dict[type, Any]:
+    logins = access.Logins.of(given.logins)
+    return {access.Logins: logins, access.Lives: logins.lives}
+
+
+def _sessions(mall: Mall, verifiers: Verifiers) -> None:
+    tokens = access.SessionTokens(mall.begin)
+    verifiers.known.append(tokens)
+    mall.chores.ticks.append(tokens.flush)
+    mall.chores.closing.append(tokens.flush)
+    mall.chores.hours.append(_housekeeping(mall, access.forget_old_sessions))
+
+
+def _housekeeping(mall: Mall, step: Callable[[Context], None]) -> Callable[[], None]:
+    """The step, in a unit of work of its own that writes."""
+
+    def keep() -> None:
+        with mall.begin(Principal.system("housekeeping")) as ctx:
+            ctx.commanding = True
+            step(ctx)
+
+    return keep
 
 
 def _audit(mall: Mall) -> dict[type, Any]:

@@ -40,6 +40,10 @@ class SessionTokens:
         """Whether the token looks like a session's."""
         return token.startswith(PREFIX)
 
+    def recall(self, presented: Presented) -> Principal | None:
+        """Nothing: whether a session is over is always asked."""
+        return None
+
     def verify(self, presented: Presented) -> Principal:
         """The user behind the token."""
         with self._begin(_SYSTEM) as ctx:
