@@ -42,6 +42,14 @@ class MallSettings(BaseModel):
     content_url: str = Field(
         "", description="Where the mall's content routes are reached from outside; links and public URLs begin with it."
     )
+    issuer: str = Field(
+        "",
+        description="URL of the mall's own authorization server (OAuth2); with it, the mall takes its access tokens.",
+    )
+    audience: str = Field("", description="Whom those access tokens are for; nothing: the `issuer`.")
+    token_algorithm: Literal["EdDSA", "ES256"] = Field(
+        "EdDSA", description="What those access tokens are signed with; rotate the keys for tokens when you change it."
+    )
     migrate: Literal["auto", "always", "never"] = Field(
         "auto", description="Bring the schema up to date on opening: `auto` does so for SQLite only."
     )
@@ -61,15 +69,26 @@ class MallSettings(BaseModel):
     )
     idempotency_days: int = Field(7, ge=1, le=3650, description="How long idempotency keys are kept.")
     pool_size: int = Field(10, ge=1, le=1000, description="Database connections kept open.")
+    plans: dict[str, str] = Field(
+        default_factory=dict,
+        description="How often clients may ask, by name, as `100/minute;10000/day`; `default` and `anonymous` are for"
+        " whoever has no other.",
+    )
+    rates: SecretStr = Field(
+        SecretStr("memory://"), description="Where it is counted: `memory://` in each process, or a `redis://` URL."
+    )
+    permissions: list[str] = Field(
+        default_factory=list, description="Permissions that the host's own routes ask for, as `orders.refund`."
+    )
 
-    @field_serializer("database", "objects", "stores", "checkpoints", "secret", "old_secret")
+    @field_serializer("database", "objects", "stores", "checkpoints", "secret", "old_secret", "rates")
     def _hidden(self, value: SecretStr | dict[str, SecretStr] | None) -> Any:
         return {name: str(one) for name, one in value.items()} if isinstance(value, dict) else value and str(value)
 
-    @field_validator("stores", mode="before")
+    @field_validator("stores", "plans", "permissions", mode="before")
     @classmethod
     def _from_text(cls, value: Any) -> Any:
-        """The environment has only text: there it is a JSON object."""
+        """The environment has only text: there it is JSON."""
         return json.loads(value) if isinstance(value, str) else value
 
     @classmethod

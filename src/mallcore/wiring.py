@@ -14,6 +14,7 @@ import pluggy
 
 from mallcore import access, attachments, audit, structure
 from mallcore.api.releases import RELEASES
+from mallcore.api.rules.rates import parsed
 from mallcore.api.versions import Versions
 from mallcore.kernel.context import Context, Principal, Services
 from mallcore.kernel.hooks import KernelHooks, manager
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 PACKAGES: tuple[ModuleType, ...] = (structure, attachments, access, audit)
 """The packages whose public operations every mall has."""
 
-HOOKS: tuple[type, ...] = (KernelHooks, structure.StructureHooks, attachments.AttachmentHooks)
+HOOKS: tuple[type, ...] = (KernelHooks, structure.StructureHooks, attachments.AttachmentHooks, access.AccessHooks)
 
 
 def plugged(given: Given) -> pluggy.PluginManager:
@@ -66,8 +67,11 @@ def wired(mall: Mall, given: Given, clock: Callable[[], datetime]) -> Services:
         **_attachments(mall, given, clock),
         **_audit(mall),
         **_logins(mall, given),
+        **_clients(mall, clock),
     }
     _sessions(mall, ports[Verifiers])
+    ports[Verifiers].known.append(ports[access.ApiKeys])
+    ports |= _tokens(mall, given, clock, ports[Verifiers])
     mall.follower.subscribe(KEYS, lambda _: mall.keys.forget(), mall.keys.look)
     return Services(source, policy, mall.plugins.hook, ports, clock)
 
@@ -103,9 +107,63 @@ def _attachments(mall: Mall, given: Given, clock: Callable[[], datetime]) -> dic
     }
 
 
+def _tokens(mall: Mall, given: Given, clock: Callable[[], datetime], verifiers: Verifiers) -> dict[type, Any]:
+    """What OAuth2 keeps, and the verifier of access tokens, if any are taken."""
+    settings = mall.settings
+    denied = access.DeniedTokens(mall.engine.connect, lambda: mall.follower.running, clock)
+    mall.follower.subscribe(access.TOKENS, lambda _: denied.forget(), denied.look)
+    mall.chores.forked.append(denied.forget)
+    store = access.OAuthStore(mall.begin)
+    mall.chores.hours.append(store.forget_old)
+    own = None
+    if settings.issuer:
+        audience = settings.audience or settings.issuer
+        own = access.OwnTokens(
+            url=access.checked_issuer(settings.issuer, loopback=True),
+            audience=audience,
+            algorithm=settings.token_algorithm,
+            keys=mall.keys,
+            refuses=denied.refuses,
+        )
+    verifier = mall.plugins.hook.access_tokens_backend(own=own, issuers=tuple(given.issuers), clock=clock)
+    if verifier is not None:
+        verifiers.known.append(verifier)
+    return {access.DeniedTokens: denied, access.OAuthStore: store}
+
+
 def _logins(mall: Mall, given: Given) -> dict[type, Any]:
     logins = access.Logins.of(given.logins)
     return {access.Logins: logins, access.Lives: logins.lives}
+
+
+def _clients(mall: Mall, clock: Callable[[], datetime]) -> dict[type, Any]:
+    for name, plan in mall.settings.plans.items():
+        parsed(name, plan)
+    versions = Pinnable(versions_of(mall.plugins.hook), clock)
+    keys = access.ApiKeys(mall.engine.connect, mall.follower.heard, mall.keys, clock, mall.begin, versions)
+    mall.follower.subscribe(access.CREDENTIALS, lambda _: keys.forget(), _following(mall, access.look_at_credentials))
+    mall.chores.closing.append(keys.close)
+    mall.chores.forked.append(keys.forget_parent)
+    return {
+        access.ApiKeys: keys,
+        access.ApiVersions: versions,
+        access.Plans: access.Plans(mall.settings.plans),
+        access.HostPermissions: access.HostPermissions(mall.settings.permissions),
+    }
+
+
+class Pinnable(access.ApiVersions):
+    """The versions of the API that an API key can be pinned to: those that are served, and not on their way out."""
+
+    def __init__(self, versions: Versions, clock: Callable[[], datetime]) -> None:
+        self._versions = versions
+        self._clock = clock
+
+    def known(self, version: str) -> bool:
+        return version in self._versions.names and self._versions.state(version, self._clock()) != "sunset"
+
+    def latest(self) -> str | None:
+        return self._versions.latest(self._clock()) if self._versions.names else None
 
 
 def _sessions(mall: Mall, verifiers: Verifiers) -> None:

@@ -6,6 +6,7 @@ The mall's keys, and the ends of its principals' sessions, are managed here too.
 """
 
 from mallcore.access.hooks import (
+    AccessHooks,
     Identity,
     LoginAnswer,
     LoginProvider,
@@ -13,13 +14,39 @@ from mallcore.access.hooks import (
     LoginRequest,
     LoginTokens,
     LogoutNotice,
+    OwnTokens,
 )
 from mallcore.access.model.logins import IdentityInfo, SessionInfo
+from mallcore.access.operations.api_keys import (
+    ApiKeyChanged,
+    ApiKeyCreated,
+    ApiKeyRevoked,
+    ApiKeyRotated,
+    create_api_key,
+    get_api_key,
+    list_api_keys,
+    revoke_api_key,
+    rotate_api_key,
+    update_api_key,
+)
+from mallcore.access.operations.clients import (
+    ClientChanged,
+    ClientCreated,
+    ClientDisabled,
+    ClientEnabled,
+    create_client,
+    disable_client,
+    enable_client,
+    get_client,
+    list_clients,
+    update_client,
+)
 from mallcore.access.operations.grants import (
     TOPIC,
     GrantGiven,
     Grants,
     GrantTaken,
+    HostPermissions,
     Places,
     RoleSet,
     grant,
@@ -58,7 +85,7 @@ from mallcore.access.operations.oauth_consents import (
 )
 from mallcore.access.operations.oauth_denials import LONGEST_TOKEN, TOKENS, DeniedTokens
 from mallcore.access.operations.oauth_store import OAuthStore
-from mallcore.access.operations.oauth_tokens import Code, Refresh, TokensEnded, forget_old_tokens
+from mallcore.access.operations.oauth_tokens import Code, Refresh, TokensEnded
 from mallcore.access.operations.session_tokens import SessionTokens
 from mallcore.access.operations.sessions import (
     Caller,
@@ -75,14 +102,28 @@ from mallcore.access.operations.sessions import (
     list_sessions,
     open_session,
 )
+from mallcore.access.operations.verifying import CREDENTIALS, ApiKeys, ApiVersions, Plans, look_at_credentials
+from mallcore.access.rules.issuers import Issuer, checked_issuer
 from mallcore.access.rules.logins import local_path
 
 __all__ = [
+    "CREDENTIALS",
     "LONGEST_TOKEN",
     "TOKENS",
     "TOPIC",
+    "AccessHooks",
+    "ApiKeyChanged",
+    "ApiKeyCreated",
+    "ApiKeyRevoked",
+    "ApiKeyRotated",
+    "ApiKeys",
+    "ApiVersions",
     "Begun",
     "Caller",
+    "ClientChanged",
+    "ClientCreated",
+    "ClientDisabled",
+    "ClientEnabled",
     "Code",
     "ConsentGiven",
     "ConsentTaken",
@@ -90,10 +131,12 @@ __all__ = [
     "GrantGiven",
     "GrantTaken",
     "Grants",
+    "HostPermissions",
     "Identity",
     "IdentityInfo",
     "IdentityLinked",
     "IdentityUnlinked",
+    "Issuer",
     "KeyRevoked",
     "KeyRotated",
     "Lives",
@@ -108,7 +151,9 @@ __all__ = [
     "NewUser",
     "OAuthClientSet",
     "OAuthStore",
+    "OwnTokens",
     "Places",
+    "Plans",
     "Refresh",
     "Returned",
     "RoleSet",
@@ -123,13 +168,21 @@ __all__ = [
     "SignedOut",
     "SigningIn",
     "TokensEnded",
+    "checked_issuer",
+    "create_api_key",
+    "create_client",
+    "disable_client",
+    "enable_client",
     "end_session",
     "end_sessions",
     "forget_old_sessions",
-    "forget_old_tokens",
+    "get_api_key",
+    "get_client",
     "get_oauth_client",
     "grant",
     "link_identity",
+    "list_api_keys",
+    "list_clients",
     "list_grants",
     "list_identities",
     "list_keys",
@@ -139,17 +192,22 @@ __all__ = [
     "list_sessions",
     "local_path",
     "look",
+    "look_at_credentials",
     "my_permissions",
     "open_session",
     "register_oauth_client",
     "remove_oauth_client",
     "remove_role",
     "revoke",
+    "revoke_api_key",
     "revoke_key",
+    "rotate_api_key",
     "rotate_key",
     "rotate_oauth_secret",
     "set_role",
     "unlink_identity",
+    "update_api_key",
+    "update_client",
     "update_oauth_client",
     "withdraw_oauth_consent",
 ]

@@ -1,11 +1,16 @@
-"""Protocols that providers fulfil for access: who signs people in. A host replaces the decisions by a `Policy`."""
+"""Hooks of access, and Protocols that providers fulfil: who signs people in. Decisions are a `Policy`'s."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
+
+from mallcore.access.rules.issuers import Issuer
+from mallcore.kernel.hooks import hookspec
+from mallcore.kernel.keys import Keyring
+from mallcore.kernel.ports import Verifier
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,3 +118,27 @@ class LoginProvider(Protocol):
     def notice(self, token: str) -> LogoutNotice:
         """What a message of the provider's own says (a back-channel logout), proven."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnTokens:
+    """The access tokens of this mall's own authorization server: what they say, which keys sign them.
+
+    ``refuses`` says whether one was taken back, by its ids, its client, and when it was issued.
+    """
+
+    url: str
+    audience: str
+    algorithm: str
+    keys: Keyring
+    refuses: Callable[[Iterable[str], str, float], bool]
+
+
+class AccessHooks:
+    """The hooks that belong to access."""
+
+    @hookspec(firstresult=True)
+    def access_tokens_backend(
+        self, own: OwnTokens | None, issuers: Sequence[Issuer], clock: Callable[[], datetime]
+    ) -> Verifier | None:
+        """Provide: what verifies access tokens (JWT), of this mall's own authorization server and of other issuers."""

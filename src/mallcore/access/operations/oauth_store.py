@@ -110,3 +110,8 @@ class OAuthStore:
         """Remember what somebody lets a client have."""
         with self._apart() as ctx:
             oauth_consents.keep_consent(ctx, principal, client, scopes)
+
+    def forget_old(self) -> int:
+        """Drop what is over; returns how many rows. Part of the scheduler's housekeeping."""
+        with self._apart() as ctx:
+            return oauth_tokens.forget_old_tokens(ctx)
