@@ -49,6 +49,12 @@ class Follower:
             self.running = True
             self._thread.start()
 
+    def heard(self) -> bool:
+        """Whether this process hears of changes made by others; begins to, if it does not yet."""
+        if not self.running:
+            self.start()
+        return self.running
+
     def stop(self) -> None:
         """End the thread and wait for it."""
         self._stop.set()

@@ -30,7 +30,7 @@ T = TypeVar("T")
 Resolver = Callable[[Context, Mapping[str, Any]], Subject | Iterable[Subject]]
 Before = Callable[[Context, Mapping[str, Any]], Mapping[str, Any]]
 _NAMING = ("unit", "channel", "node", "draft", "schedule", "snapshot", "role", "grant", "owner", "attachment",
-           "version", "upload", "staged", "webhook")  # fmt: skip
+           "version", "upload", "staged", "webhook", "client", "api_key")  # fmt: skip
 Kind = Literal["query", "command", "stream"]
 KEPT = {"kept": True}
 """The serialization context of a result that is kept under its idempotency key: what is shown once is left out."""

@@ -67,14 +67,22 @@ class Grant(_Shape):
     at: datetime
 
 
+class Bounds(_Shape):
+    """The units and channels outside of which a credential counts for nothing."""
+
+    units: list[str]
+    channels: list[str]
+
+
 class Permission(_Shape):
-    """Where the caller holds a permission."""
+    """Where the caller holds a permission: in these places, as far as they lie ``within`` what else bounds it."""
 
     permission: str
     everywhere: bool
     units: list[str]
     channels: list[str]
     nodes: list[str]
+    within: Bounds | None = None
 
 
 class Permissions(_Shape):
@@ -82,6 +90,7 @@ class Permissions(_Shape):
 
     principal: str
     permissions: list[Permission]
+    credential: str | None = None
 
 
 class KeyInfo(_Shape):

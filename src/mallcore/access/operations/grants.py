@@ -11,7 +11,7 @@ from pydantic import Field
 from sqlalchemy import Connection, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from mallcore.access.model import Grant, Permission, Permissions, Role, access_grant, role
+from mallcore.access.model import Bounds, Grant, Permission, Permissions, Role, access_grant, role
 from mallcore.access.rules import (
     BUILT_IN,
     Held,
@@ -79,6 +79,13 @@ class Places:
     def node(self, ctx: Context, channel: str, reference: str | None) -> tuple[str, str, str]:
         """A unit's, channel's and node's ids (without a reference, the channel's root)."""
         raise UnknownChannel(channel=channel)
+
+
+class HostPermissions:
+    """Port: permissions that no operation asks for, but the host's own routes do."""
+
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        self.names = frozenset(names)
 
 
 class Grants(Policy):
@@ -180,8 +187,7 @@ def set_role(
     >>> set_role(ctx, role="planner", permissions=["structure.draft", "structure.read"]).version
     1
     """
-    asked = (one.permission for one in ctx.port(Catalogue).values())
-    wanted = checked_permissions(permissions, (name for name in asked if name is not None))
+    wanted = checked_permissions(permissions, known_permissions(ctx))
     before = _role_row(ctx, checked_role(role))
     version = 0 if before is None else before.version
     if expected_revision is not None and expected_revision != version:
@@ -340,21 +346,30 @@ def list_grants(
 @operation(permission=None, rest=Rest("GET", "/me"))
 def my_permissions(ctx: Context) -> Permissions:
     """Who the caller is to this mall, and what it may do where."""
-    asked = {one.permission for one in ctx.port(Catalogue).values()} - {None}
-    reaches = {name: ctx.reach(name) for name in sorted(filter(None, asked))}
+    reaches = {name: ctx.reach(name) for name in sorted(known_permissions(ctx))}
+    credential = ctx.principal.credential
     return Permissions(
         principal=ctx.principal.ref,
+        credential=None if credential is None else credential.id,
         permissions=[_permission(name, reach) for name, reach in reaches.items() if reach],
     )
 
 
+def known_permissions(ctx: Context) -> set[str]:
+    """The permissions there are: those that operations ask for, and those of the host's own."""
+    asked = {one.permission for one in ctx.port(Catalogue).values()}
+    return {name for name in asked if name is not None} | ctx.port(HostPermissions).names
+
+
 def _permission(name: str, reach: Reach) -> Permission:
+    within = reach.within
     return Permission(
         permission=name,
         everywhere=reach.everywhere,
         units=sorted(reach.units),
         channels=sorted(reach.channels),
         nodes=sorted(reach.nodes),
+        within=None if within is None else Bounds(units=sorted(within.units), channels=sorted(within.channels)),
     )
 
 

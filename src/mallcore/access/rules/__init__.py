@@ -41,13 +41,15 @@ def allows(permissions: Iterable[str], wanted: str) -> bool:
     return wanted in permissions or "*" in permissions or f"{wanted.split('.', 1)[0]}.*" in permissions
 
 
-def checked_permissions(permissions: Iterable[str], known: Iterable[str]) -> tuple[str, ...]:
+def checked_permissions(
+    permissions: Iterable[str], known: Iterable[str], field: str = "permissions"
+) -> tuple[str, ...]:
     """The permissions, sorted; refuses one that no operation of this mall asks for: it is misspelt."""
     names = set(known)
     domains = {f"{name.split('.', 1)[0]}.*" for name in names} | {"*"}
     for permission in permissions:
         if not _PERMISSION.fullmatch(permission) or permission not in names | domains:
-            raise InvalidInput(field="permissions", reason=f"no operation asks for {permission[:80]!r}")
+            raise InvalidInput(field=field, reason=f"no operation asks for {permission[:80]!r}")
     return tuple(sorted(set(permissions)))
 
 
