@@ -78,9 +78,13 @@ def world(database_url: str) -> Iterator[World]:
             structure.create_snapshot(ctx, name="spring", channels=["books"])
             access.set_role(ctx, role="clerk", permissions=["structure.read"])
             grant = access.grant(ctx, principal="user:other", role="visitor", scope="unit", unit="main")
+            client, disabled = (access.create_client(ctx, name=name).id for name in ("A partner", "An old partner"))
+            access.disable_client(ctx, client=disabled)
+            api_key = access.create_api_key(ctx, client=client, name="Stock").id
         with mall.begin(ME) as ctx:
             record = audit.list_records(ctx, event="structure.revised", limit=1).items[0].id
             log = {"record": record, "checkpoint": str(audit.checkpoint(ctx).size)}
+            log |= {"client": client, "disabled": disabled, "api_key": api_key}
         yield World(
             mall, {**log, **hung(mall), "gone": gone.id, "draft": draft.id, "schedule": schedule.id, "grant": grant.id}
         )
@@ -120,6 +124,18 @@ CRIME = {"channel": "books", "node": "fiction/crime"}
 
 # What each operation is asked: about `books`, its unit `main`, or what hangs on them. ``$`` names one of the ids.
 ARGUMENTS: dict[str, dict[str, Any]] = {
+    "access.create_api_key": {"client": "$client", "name": "Another"},
+    "access.create_client": {"name": "A partner"},
+    "access.disable_client": {"client": "$client"},
+    "access.enable_client": {"client": "$disabled"},
+    "access.get_api_key": {"api_key": "$api_key"},
+    "access.get_client": {"client": "$client"},
+    "access.list_api_keys": {},
+    "access.list_clients": {},
+    "access.revoke_api_key": {"api_key": "$api_key"},
+    "access.rotate_api_key": {"api_key": "$api_key"},
+    "access.update_api_key": {"api_key": "$api_key", "scopes": ["structure.read"]},
+    "access.update_client": {"client": "$client", "name": "Another"},
     "access.end_sessions": {"principal": "user:x"},
     "access.grant": {"principal": "user:x", "role": "visitor", "scope": "channel", "channel": "books"},
     "access.list_grants": {},
@@ -246,6 +262,8 @@ FOR_ALL = {
 }
 ALSO = {"attachments.link": ["attachments.read"]}  # operations that ask for a second permission
 UNKNOWN: dict[str, Any] = {
+    "client": f"cli_{0:032x}",
+    "api_key": f"key_{0:032x}",
     "channel": "nowhere",
     "channels": ["toys", "nowhere"],
     "draft": f"drf_{0:032x}",

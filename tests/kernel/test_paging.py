@@ -17,6 +17,8 @@ from mallcore.kernel.paging import decode, encode
 
 ME = Principal.system("test")
 LISTS: dict[str, dict[str, Any]] = {
+    "access.list_api_keys": {},
+    "access.list_clients": {},
     "access.list_grants": {},
     "access.list_roles": {},
     "attachments.label_history": {"label": "live"},
@@ -61,6 +63,7 @@ def _one_more(ctx: Any, number: int) -> None:
     structure.create_snapshot(ctx, name=f"s{number}")
     access.set_role(ctx, role=f"r{number}", permissions=["structure.read"])
     access.grant(ctx, principal=f"user:{number}", role="visitor")
+    access.create_api_key(ctx, client=access.create_client(ctx, name=f"Client {number}").id, name="Key")
 
 
 def _hang(ctx: Any, number: int) -> None:
