@@ -20,6 +20,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session, scoped_session
 
 from mallcore import attachments, audit, migrations, structure
+from mallcore.api.counting import Counter
 from mallcore.api.versions import Versions
 from mallcore.errors import InvalidSettings, MallError, ScheduleClosed
 from mallcore.kernel.bus import Follower
@@ -157,6 +158,12 @@ class Mall:
     def versions(self) -> Versions:
         """The versions of the API, with what our own packages and plug-ins say of them."""
         found: Versions = self.services.ports[Versions]
+        return found
+
+    @property
+    def counter(self) -> Counter:
+        """Counts who uses which version of the API."""
+        found: Counter = self.services.ports[Counter]
         return found
 
     def now(self) -> datetime:

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from mallcore import access, attachments, audit, structure
+from mallcore import access, attachments, audit, structure, webhooks
+from mallcore.api import operations as api
+from mallcore.api.counting import Counter
 from mallcore.api.releases import RELEASES
 from mallcore.api.rules.rates import parsed
 from mallcore.api.versions import Versions
@@ -30,15 +32,21 @@ from mallcore.opening import BUILT_IN, Given, plugin_of
 if TYPE_CHECKING:
     from mallcore.mall import Mall
 
-PACKAGES: tuple[ModuleType, ...] = (structure, attachments, access, audit)
+PACKAGES: tuple[ModuleType, ...] = (structure, attachments, access, audit, api)
 """The packages whose public operations every mall has."""
 
-HOOKS: tuple[type, ...] = (KernelHooks, structure.StructureHooks, attachments.AttachmentHooks, access.AccessHooks)
+HOOKS: tuple[type, ...] = (
+    KernelHooks,
+    structure.StructureHooks,
+    attachments.AttachmentHooks,
+    access.AccessHooks,
+    webhooks.WebhookHooks,
+)
 
 
 def plugged(given: Given) -> pluggy.PluginManager:
     """The manager of the mall's plug-ins: our own, then the host's."""
-    own = [audit.Trail(), attachments.Pins(), *map(plugin_of, (*BUILT_IN, *given.plugins))]
+    own = [audit.Trail(), attachments.Pins(), webhooks.Outbox(), *map(plugin_of, (*BUILT_IN, *given.plugins))]
     return manager(HOOKS, own)
 
 
@@ -62,10 +70,11 @@ def wired(mall: Mall, given: Given, clock: Callable[[], datetime]) -> Services:
         Keyring: mall.keys,
         Recorder: Recorder(),
         Verifiers: Verifiers(),
-        Versions: versions_of(mall.plugins.hook),
+        **_api(mall, clock),
         **_structure(mall),
         **_attachments(mall, given, clock),
         **_audit(mall),
+        **_webhooks(mall),
         **_logins(mall, given),
         **_clients(mall, clock),
     }
@@ -74,6 +83,21 @@ def wired(mall: Mall, given: Given, clock: Callable[[], datetime]) -> Services:
     ports |= _tokens(mall, given, clock, ports[Verifiers])
     mall.follower.subscribe(KEYS, lambda _: mall.keys.forget(), mall.keys.look)
     return Services(source, policy, mall.plugins.hook, ports, clock)
+
+
+def _api(mall: Mall, clock: Callable[[], datetime]) -> dict[type, Any]:
+    counter = Counter(clock)
+
+    def keep() -> None:
+        if counter.waiting:
+            with mall.begin(Principal.system("api")) as ctx:
+                ctx.commanding = True
+                counter.flush(ctx)
+
+    mall.chores.ticks.append(lambda: keep() if counter.due else None)
+    mall.chores.closing.append(keep)
+    mall.chores.forked.append(counter.forget_parent)
+    return {Counter: counter, Versions: versions_of(mall.plugins.hook)}
 
 
 def _grants(mall: Mall) -> Policy:
@@ -189,6 +213,30 @@ def _audit(mall: Mall) -> dict[type, Any]:
     subjects = audit.Subjects(mall.keys, lambda: mall.follower.running)
     mall.follower.subscribe(audit.TOPIC, lambda _: subjects.forget(), _following(mall, audit.look))
     return {audit.Subjects: subjects}
+
+
+def _webhooks(mall: Mall) -> dict[type, Any]:
+    settings, interest = mall.settings, webhooks.Interest(lambda: mall.follower.running)
+    egress = webhooks.Egress.of(settings.webhook_networks, settings.webhook_insecure, settings.webhook_ports)
+    dispatcher = webhooks.Dispatcher(
+        mall.begin,
+        lambda: mall.plugins.hook.webhook_sender(egress=egress),
+        threads=settings.webhook_threads,
+        days=settings.webhook_days,
+        failing_days=settings.webhook_failing_days,
+    )
+    mall.chores.ticks.append(dispatcher.tick)
+    mall.chores.hours.append(dispatcher.keep_house)
+    mall.chores.closing.append(dispatcher.close)
+    mall.chores.forked += [dispatcher.forget_parent, interest.forget]
+    mall.follower.subscribe(webhooks.TOPIC, lambda _: interest.forget(), _following(mall, webhooks.look))
+    return {
+        webhooks.Interest: interest,
+        webhooks.Egress: egress,
+        webhooks.Dispatcher: dispatcher,
+        webhooks.Payloads: webhooks.Payloads(),
+        webhooks.Places: structure.Places(),
+    }
 
 
 def _following(mall: Mall, step: Callable[..., None]) -> Callable[..., None]:

@@ -143,9 +143,11 @@ class Dispatch:
         route = call.route
         if route.operation.kind != "query":
             return None
-        given = raised(route.face, arguments(route, call.path, request))
+        given = arguments(route, call.path, request)
         with self.mall.memory(self._principal(request), request_id=request.request_id) as ctx:
-            return answer(call, _remembered(route.operation, ctx, given))
+            response = answer(call, _remembered(route.operation, ctx, raised(route.face, given)))
+        self._count(call, given)
+        return response
 
     def _run(self, request: Request) -> Response:
         self._settling.read(request)
@@ -167,7 +169,15 @@ class Dispatch:
             return self._stream(call, given, principal)
         return self._carried_out(call, given)
 
+    def _count(self, call: Call, given: Mapping[str, Any]) -> None:
+        """Note who called what, in which version, with which of the parameters that are on their way out."""
+        deprecated = call.route.face.deprecated
+        used = [name for name in given if name in deprecated] if deprecated else ()
+        principal = self._principal(call.request)
+        self.mall.counter.count(principal, call.table.view.version, call.route.operation.name, used)
+
     def _carried_out(self, call: Call, given: dict[str, Any]) -> Response:
+        self._count(call, given)
         response: Response | None = None
         try:
             with self._begin(call.request) as ctx:
@@ -214,6 +224,7 @@ class Dispatch:
 
     def _stream(self, call: Call, given: dict[str, Any], principal: Principal) -> Response:
         operation = call.route.operation
+        self._count(call, given)
         self.streams.reserve()
         try:
             with self.mall.begin(principal, request_id=call.request.request_id) as ctx:

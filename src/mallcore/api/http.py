@@ -14,6 +14,7 @@ from mallcore.kernel.operations import Catalogue
 
 if TYPE_CHECKING:
     from mallcore.api.bodies import Source
+    from mallcore.api.counting import Counter
     from mallcore.api.deliveries import Chunks
     from mallcore.api.streams import EventStream
     from mallcore.api.versions import Versions
@@ -122,6 +123,11 @@ class Mall(Protocol):
     @property
     def versions(self) -> Versions:
         """The versions of the API."""
+        ...
+
+    @property
+    def counter(self) -> Counter:
+        """Counts who uses which version."""
         ...
 
     def now(self) -> datetime:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import BigInteger, Column, Date, String, Table
@@ -22,6 +22,15 @@ usage = Table(
 )
 
 
+notice = Table(
+    "mall_api_notice",
+    metadata,
+    Column("version", String(40), primary_key=True),
+    Column("state", String(20), primary_key=True),
+    Column("at", UtcTime, nullable=False),  # when hosts were told that the version is in this state
+)
+
+
 class _Shape(BaseModel):
     model_config = ConfigDict(frozen=True)
 
@@ -38,12 +47,21 @@ class Usage(_Shape):
     last_at: datetime
 
 
-class Breaking(_Shape):
-    """A client that calls what goes away with the sunset of a version it still uses."""
+class Concerned(_Shape):
+    """A client of a version, and the operations it calls there that are different, or gone, in another version."""
 
     client: str
     version: str
-    sunset: date | None
     operations: list[str]
     calls: int
     last_at: datetime
+
+
+class Breakage(_Shape):
+    """Who would break if a version were shut down today, and its callers went on with another."""
+
+    version: str
+    state: str
+    sunset: datetime | None
+    successor: str | None
+    clients: list[Concerned]

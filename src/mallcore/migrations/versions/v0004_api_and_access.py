@@ -21,6 +21,7 @@ def upgrade() -> None:
     _keys()
     _logins()
     _oauth()
+    _webhooks()
     op.execute("UPDATE mall_schema SET version = 4")
 
 
@@ -38,6 +39,12 @@ def _usage() -> None:
         _column("field", sa.String(200), key=True),
         _column("count", sa.BigInteger),
         _column("last_at", _TIME),
+    )
+    op.create_table(
+        "mall_api_notice",
+        _column("version", sa.String(40), key=True),
+        _column("state", sa.String(20), key=True),
+        _column("at", _TIME),
     )
 
 
@@ -176,3 +183,73 @@ def _oauth_tokens() -> None:
     indexed = (("code", "until"), ("family", "client"), ("family", "principal"), ("family", "until"))
     for table, name in (*indexed, ("refresh", "family"), ("denied", "until")):
         op.create_index(f"ix_mall_oauth_{table}_{name}", f"mall_oauth_{table}", [name])
+
+
+def _webhooks() -> None:
+    op.create_table(
+        "mall_webhook",
+        _column("id", sa.String(40), key=True),
+        _column("url", sa.Text),
+        _column("events", sa.JSON),
+        _column("unit_id", sa.String(40), null=True),
+        _column("channel_id", sa.String(40), null=True),
+        _column("version", sa.String(40), null=True),
+        _column("description", sa.String(500)),
+        _column("state", sa.String(20)),
+        _column("reason", sa.String(500), null=True),
+        _column("owner", sa.String(200)),
+        _column("narrowed", sa.JSON, null=True),
+        _column("created_at", _TIME),
+        _column("changed_at", _TIME),
+        _column("failing_since", _TIME, null=True),
+        _column("paused_until", _TIME, null=True),
+    )
+    op.create_table(
+        "mall_webhook_secret",
+        _column("webhook_id", sa.String(40), key=True),
+        _column("number", sa.Integer, key=True),
+        _column("secret", sa.String(200)),
+        _column("created_at", _TIME),
+        _column("retires_at", _TIME, null=True),
+    )
+    _outbox()
+
+
+def _outbox() -> None:
+    op.create_table(
+        "mall_outbox",
+        _column("id", sa.String(40), key=True),
+        _column("event", sa.String(100)),
+        _column("unit_id", sa.String(40), null=True),
+        _column("channel_id", sa.String(40), null=True),
+        _column("subject", sa.String(300)),
+        _column("payload", sa.JSON),
+        _column("at", _TIME),
+        _column("spread_at", _TIME, null=True),
+    )
+    op.create_index("ix_mall_outbox_at", "mall_outbox", ["at"])
+    _partial("ix_mall_outbox_unspread", "mall_outbox", ["id"], "spread_at IS NULL")
+    op.create_table(
+        "mall_webhook_delivery",
+        _column("id", sa.String(40), key=True),
+        _column("webhook_id", sa.String(40)),
+        _column("event_id", sa.String(40)),
+        _column("event", sa.String(100)),
+        _column("state", sa.String(20)),
+        _column("attempts", sa.Integer),
+        _column("due_at", _TIME),
+        _column("claim", sa.String(40), null=True),
+        _column("claimed_until", _TIME, null=True),
+        _column("status", sa.Integer, null=True),
+        _column("error", sa.String(500), null=True),
+        _column("created_at", _TIME),
+        _column("tried_at", _TIME, null=True),
+    )
+    unique = ["webhook_id", "event_id"]
+    op.create_index("uq_mall_webhook_delivery_event_id", "mall_webhook_delivery", unique, unique=True)
+    op.create_index("ix_mall_webhook_delivery_event_id", "mall_webhook_delivery", ["event_id"])
+    _partial("ix_mall_webhook_delivery_waiting", "mall_webhook_delivery", ["webhook_id", "due_at"], "state = 'waiting'")
+
+
+def _partial(name: str, table: str, columns: list[str], condition: str) -> None:
+    op.create_index(name, table, columns, sqlite_where=sa.text(condition), postgresql_where=sa.text(condition))
