@@ -21,7 +21,7 @@ from mallcore.kernel.objects import MAIN, ObjectStore, Stores
 from mallcore.kernel.ports import Policy
 from mallcore.settings import MallSettings
 
-BUILT_IN = ("postgres", "sqlite", "oauth", "pillow", "fsspec", "azure", "s3", "memory", "local")
+BUILT_IN = ("postgres", "sqlite", "oauth", "outbound", "pillow", "fsspec", "azure", "s3", "memory", "local")
 """The plug-ins every mall has. Of those that could answer, the last is asked first."""
 
 

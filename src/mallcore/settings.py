@@ -69,6 +69,18 @@ class MallSettings(BaseModel):
     )
     idempotency_days: int = Field(7, ge=1, le=3650, description="How long idempotency keys are kept.")
     pool_size: int = Field(10, ge=1, le=1000, description="Database connections kept open.")
+    webhook_networks: list[str] = Field(
+        default_factory=list, description="Networks that webhooks may reach although they are private: `10.0.0.0/8`."
+    )
+    webhook_insecure: bool = Field(False, description="Send webhooks over plain http, too; for tests.")
+    webhook_ports: list[int] = Field(
+        [443, 8443], description="Ports that webhooks may be sent to; an empty list allows all."
+    )
+    webhook_threads: int = Field(8, ge=1, le=100, description="How many webhooks a process sends at once.")
+    webhook_days: int = Field(7, ge=2, le=365, description="How long events are kept for replay.")
+    webhook_failing_days: int = Field(
+        3, ge=1, le=30, description="After how many days without success a webhook is disabled."
+    )
     plans: dict[str, str] = Field(
         default_factory=dict,
         description="How often clients may ask, by name, as `100/minute;10000/day`; `default` and `anonymous` are for"
@@ -85,7 +97,7 @@ class MallSettings(BaseModel):
     def _hidden(self, value: SecretStr | dict[str, SecretStr] | None) -> Any:
         return {name: str(one) for name, one in value.items()} if isinstance(value, dict) else value and str(value)
 
-    @field_validator("stores", "plans", "permissions", mode="before")
+    @field_validator("stores", "plans", "permissions", "webhook_networks", "webhook_ports", mode="before")
     @classmethod
     def _from_text(cls, value: Any) -> Any:
         """The environment has only text: there it is JSON."""

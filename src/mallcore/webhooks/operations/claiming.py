@@ -21,7 +21,7 @@ from mallcore.webhooks.model.tables import delivery, webhook
 from mallcore.webhooks.operations.happened import WebhookDisabled
 from mallcore.webhooks.rules.retries import UNREACHABLE, asked_for, delay, pause, verdict
 
-LEASE = timedelta(seconds=60)
+LEASE = timedelta(seconds=120)  # longer than all that is sent in one round may take
 MOST = 20
 """How many messages of one subscription are claimed at once."""
 _HOOKS, _DELIVERIES = webhook.c, delivery.c

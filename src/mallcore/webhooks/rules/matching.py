@@ -72,10 +72,11 @@ _READING = {
     "attachments.unknown_deleted": "attachments.manage",
     "attachments.upload_refused": "audit.read",
     "attachments": "attachments.read",
-    "access.denied": "audit.read",
+    "access.grant_given": "access.read",
+    "access.grant_taken": "access.read",
+    "access.role_set": "access.read",
     "access.key_revoked": "access.keys",
     "access.key_rotated": "access.keys",
-    "access": "access.read",
     "webhooks": "webhooks.read",
 }
 OTHERWISE = "audit.read"
