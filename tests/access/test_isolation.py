@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mallcore import Mall, Principal, access, attachments, audit, structure
+from mallcore import Mall, Principal, access, attachments, audit, structure, webhooks
 from mallcore.errors import Denied, MallError, NotFound, Unauthenticated
 from mallcore.kernel.operations import anywhere, run
 from tests.attachments.pictures import png
@@ -85,6 +85,8 @@ def world(database_url: str) -> Iterator[World]:
             record = audit.list_records(ctx, event="structure.revised", limit=1).items[0].id
             log = {"record": record, "checkpoint": str(audit.checkpoint(ctx).size)}
             log |= {"client": client, "disabled": disabled, "api_key": api_key}
+            hook = webhooks.create_webhook(ctx, url="https://shop.example/", events=["audit.*"], channel="books")
+            log |= {"webhook": hook.id, "delivery": webhooks.ping(ctx, webhook=hook.id).id}
         yield World(
             mall, {**log, **hung(mall), "gone": gone.id, "draft": draft.id, "schedule": schedule.id, "grant": grant.id}
         )
@@ -197,6 +199,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "audit.get_record": {"record": "$record"},
     "audit.ingest": {"data": b""},
     "audit.list_checkpoints": {},
+    "api.breakage": {"version": "2026-05-01"},
+    "api.usage": {},
     "audit.list_records": {},
     "audit.prove": {"record": "$record"},
     "audit.verification_keys": {},
@@ -250,6 +254,18 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "structure.update_unit": {"unit": "main", "name": "New"},
     "structure.verify": BOOKS,
     "structure.watch": BOOKS,
+    "webhooks.create_webhook": {"url": "https://shop.example/", "events": ["audit.*"], "channel": "books"},
+    "webhooks.get_delivery": {"webhook": "$webhook", "delivery": "$delivery"},
+    "webhooks.get_webhook": {"webhook": "$webhook"},
+    "webhooks.list_dead": {},
+    "webhooks.list_deliveries": {"webhook": "$webhook"},
+    "webhooks.list_webhooks": {},
+    "webhooks.ping": {"webhook": "$webhook"},
+    "webhooks.remove_webhook": {"webhook": "$webhook"},
+    "webhooks.replay": {"webhook": "$webhook", "delivery": "$delivery"},
+    "webhooks.replay_since": {"webhook": "$webhook", "since": datetime(2020, 1, 1, tzinfo=UTC)},
+    "webhooks.rotate_secret": {"webhook": "$webhook"},
+    "webhooks.update_webhook": {"webhook": "$webhook", "enabled": False},
 }
 FOR_ALL = {
     "access.my_permissions",
@@ -278,6 +294,8 @@ UNKNOWN: dict[str, Any] = {
     "staged": f"upl_{0:032x}",
     "upload": f"upl_{0:032x}",
     "owner": "category:nowhere/fiction/crime",
+    "webhook": f"whk_{0:032x}",
+    "delivery": f"dlv_{0:032x}",
 }
 
 

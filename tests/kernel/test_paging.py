@@ -9,8 +9,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
-from mallcore import Mall, Principal, access, attachments, audit, structure
+from mallcore import Mall, Principal, access, attachments, audit, structure, webhooks
 from mallcore.errors import InvalidInput
 from mallcore.kernel.operations import run
 from mallcore.kernel.paging import decode, encode
@@ -21,6 +22,7 @@ LISTS: dict[str, dict[str, Any]] = {
     "access.list_clients": {},
     "access.list_grants": {},
     "access.list_roles": {},
+    "api.usage": {},
     "attachments.label_history": {"label": "live"},
     "attachments.list_attachments": {},
     "attachments.list_holds": {},
@@ -34,6 +36,9 @@ LISTS: dict[str, dict[str, Any]] = {
     "structure.list_snapshots": {},
     "structure.list_units": {},
     "structure.log": {"channel": "books"},
+    "webhooks.list_dead": {},
+    "webhooks.list_deliveries": {},
+    "webhooks.list_webhooks": {},
 }
 
 
@@ -47,9 +52,16 @@ def mall(database_url: str) -> Iterator[Mall]:
                 _one_more(ctx, number)
         for number in range(5):
             with opened.begin(ME) as ctx:
+                _subscribe(ctx, number)
+            with opened.begin(ME) as ctx:
                 _hang(ctx, number)
             with opened.begin(ME) as ctx:
                 audit.checkpoint(ctx)
+        with opened.engine.begin() as connection:
+            connection.execute(text("UPDATE mall_webhook_delivery SET state = 'dead'"))
+        with opened.begin(ME) as ctx:
+            ctx.commanding = True
+            opened.counter.flush(ctx)
         yield opened
 
 
@@ -64,6 +76,14 @@ def _one_more(ctx: Any, number: int) -> None:
     access.set_role(ctx, role=f"r{number}", permissions=["structure.read"])
     access.grant(ctx, principal=f"user:{number}", role="visitor")
     access.create_api_key(ctx, client=access.create_client(ctx, name=f"Client {number}").id, name="Key")
+
+
+def _subscribe(ctx: Any, number: int) -> None:
+    """One more webhook, and one more ping of the first."""
+    url = f"https://shop.example/{number}"
+    webhooks.create_webhook(ctx, url=url, events=["audit.*"])
+    first = webhooks.list_webhooks(ctx, limit=1).items[0].id
+    webhooks.ping(ctx, webhook=first)
 
 
 def _hang(ctx: Any, number: int) -> None:
@@ -84,6 +104,8 @@ def listed(mall: Mall, name: str, **more: Any) -> Any:
         arguments = {**LISTS[name], **more}
         if "attachment" in mall.catalogue[name].parameters:
             arguments["attachment"] = attachments.list_attachments(ctx, limit=1).items[0].id
+        if name == "webhooks.list_deliveries":
+            arguments["webhook"] = webhooks.list_webhooks(ctx, limit=1).items[0].id
         return run(mall.catalogue[name], ctx, arguments)
 
 
