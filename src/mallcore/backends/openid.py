@@ -1,7 +1,7 @@
 """Signing in by OpenID Connect: the code flow with PKCE, for any provider that has a discovery document.
 
-``Mall.open(logins=[OpenIdConnect("work", "https://login.example", "our-client", "its secret")])``. Everything that comes
-from the browser or the provider is taken for hostile until it is proven; secrets and tokens stand in no message.
+``Mall.open(logins=[OpenIdConnect("work", "https://login.example", "our-client", "its secret")])``. Whatever comes from
+the browser or the provider is taken for hostile until it is proven; secrets and tokens stand in no message.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ class OpenIdConnect:
         came = self._exchanged(metadata, fields)
         tokens = _tokens(came)
         found = self._proven_id(came.get("id_token"))
-        subject = refuse_other_login(found, answer.kept["nonce"], tokens and tokens.access)
+        subject = refuse_other_login(found, answer.kept["nonce"], None if tokens is None else tokens.access)
         if "since" in answer.kept:
             refuse_other_authentication(found.claims, float(answer.kept["since"]) - self._leeway)
         return self._identity(metadata, subject, found, str(came["id_token"]), tokens)
