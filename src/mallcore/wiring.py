@@ -13,8 +13,11 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 from mallcore import access, attachments, audit, structure, webhooks
+from mallcore.api import noticing
 from mallcore.api import operations as api
 from mallcore.api.counting import Counter
+from mallcore.api.hooks import ApiHooks
+from mallcore.api.noticing import Notices, Telling
 from mallcore.api.releases import RELEASES
 from mallcore.api.rules.rates import parsed
 from mallcore.api.versions import Versions
@@ -39,6 +42,7 @@ HOOKS: tuple[type, ...] = (
     KernelHooks,
     structure.StructureHooks,
     attachments.AttachmentHooks,
+    ApiHooks,
     access.AccessHooks,
     webhooks.WebhookHooks,
 )
@@ -46,7 +50,13 @@ HOOKS: tuple[type, ...] = (
 
 def plugged(given: Given) -> pluggy.PluginManager:
     """The manager of the mall's plug-ins: our own, then the host's."""
-    own = [audit.Trail(), attachments.Pins(), webhooks.Outbox(), *map(plugin_of, (*BUILT_IN, *given.plugins))]
+    own = [
+        audit.Trail(),
+        attachments.Pins(),
+        webhooks.Outbox(),
+        Notices(),
+        *map(plugin_of, (*BUILT_IN, *given.plugins)),
+    ]
     return manager(HOOKS, own)
 
 
@@ -94,10 +104,22 @@ def _api(mall: Mall, clock: Callable[[], datetime]) -> dict[type, Any]:
                 ctx.commanding = True
                 counter.flush(ctx)
 
-    mall.chores.ticks.append(lambda: keep() if counter.due else None)
+    mall.chores.ticks += [lambda: keep() if counter.due else None, _telling(mall)]
     mall.chores.closing.append(keep)
     mall.chores.forked.append(counter.forget_parent)
     return {Counter: counter, Versions: versions_of(mall.plugins.hook)}
+
+
+def _telling(mall: Mall) -> Callable[[], None]:
+    telling, system = Telling(), Principal.system("api")
+
+    def tell() -> None:
+        for release in telling.waiting(mall.versions, mall.now()):
+            with mall.begin(system) as ctx:
+                noticing.tell(ctx, release)
+            telling.done(release)
+
+    return tell
 
 
 def _grants(mall: Mall) -> Policy:
@@ -148,6 +170,7 @@ def _tokens(mall: Mall, given: Given, clock: Callable[[], datetime], verifiers: 
             algorithm=settings.token_algorithm,
             keys=mall.keys,
             refuses=denied.refuses,
+            ready=lambda: denied.ready,
         )
     verifier = mall.plugins.hook.access_tokens_backend(own=own, issuers=tuple(given.issuers), clock=clock)
     if verifier is not None:

@@ -124,7 +124,8 @@ class LoginProvider(Protocol):
 class OwnTokens:
     """The access tokens of this mall's own authorization server: what they say, which keys sign them.
 
-    ``refuses`` says whether one was taken back, by its ids, its client, and when it was issued.
+    ``refuses`` says whether one was taken back, by its ids, its client, and when it was issued; ``ready`` whether it
+    says so without waiting.
     """
 
     url: str
@@ -132,6 +133,7 @@ class OwnTokens:
     algorithm: str
     keys: Keyring
     refuses: Callable[[Iterable[str], str, float], bool]
+    ready: Callable[[], bool]
 
 
 class AccessHooks:

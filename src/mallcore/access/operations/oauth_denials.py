@@ -37,6 +37,11 @@ class DeniedTokens:
         self._seen: Any = None
         self._generation = 0
 
+    @property
+    def ready(self) -> bool:
+        """Whether the answer is in memory."""
+        return self._known is not None and self._told()
+
     def refuses(self, ids: Iterable[str], client: str, issued_at: float) -> bool:
         """Whether a token is taken back, that bears these ids, belongs to this client and was issued then."""
         mine = f"client:{client}"
