@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from mallcore import Mall, Principal
+from mallcore import Context, Mall, Principal, audit, hookimpl
 from mallcore.api import Dispatch
+from mallcore.api.model import Concerned
 from mallcore.api.operations import breakage, usage
+from mallcore.api.versions import Release
 from mallcore.errors import Denied, UnknownApiVersion
+from mallcore.kernel.ticking import do
 from tests.adapters.faces import authenticate
 from tests.api.conftest import Asking
+from tests.api.test_versioning import DEPRECATED, OLD, Clock
 
 ME = Principal.system("test")
 
@@ -96,3 +102,42 @@ def test_usage_is_not_for_everybody(mall: Mall) -> None:
     """Who calls what is the business of those who run the mall."""
     with pytest.raises(Denied), mall.begin(Principal.client("till")) as ctx:
         usage(ctx)
+
+
+class Mailing:
+    """A host's plug-in that hears of versions that end; it fails the first time."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, list[str]]] = []
+        self.fails = True
+
+    @hookimpl
+    def releases_extra(self) -> list[Release]:
+        return [OLD]
+
+    @hookimpl
+    def version_deprecated(self, ctx: Context, release: Release, clients: Sequence[Concerned]) -> None:
+        if self.fails:
+            self.fails = False
+            raise RuntimeError("no mail today")
+        self.heard.append((release.name, [one.client for one in clients]))
+
+
+def test_version_deprecated(tmp_path: Path) -> None:
+    """A host hears once that a version is deprecated and who uses it, whichever process tells, and again if it failed."""
+    clock, mailing = Clock(), Mailing()
+    clock.now = DEPRECATED - timedelta(days=1)
+    with Mall.open(f"sqlite:///{tmp_path}/mall.db", plugins=[mailing], clock=clock) as mall:
+        mall.counter.count(Principal.client("till"), OLD.name, "structure.tree")
+        _flush(mall)
+        do(mall.chores.ticks)
+        assert (mailing.heard, mailing.fails) == ([], True)
+        clock.now = DEPRECATED
+        for _ in range(3):
+            do(mall.chores.ticks)
+        assert mailing.heard == [(OLD.name, ["client:till"])]
+    with Mall.open(f"sqlite:///{tmp_path}/mall.db", plugins=[mailing], clock=clock) as mall:
+        do(mall.chores.ticks)
+        assert mailing.heard == [(OLD.name, ["client:till"])]
+        with mall.begin(ME) as ctx:
+            assert len(audit.list_records(ctx, event="api.version_deprecated").items) == 1
