@@ -35,7 +35,7 @@ from mallcore.opening import BUILT_IN, Given, plugin_of
 if TYPE_CHECKING:
     from mallcore.mall import Mall
 
-PACKAGES: tuple[ModuleType, ...] = (structure, attachments, access, audit, api)
+PACKAGES: tuple[ModuleType, ...] = (structure, attachments, access, audit, webhooks, api)
 """The packages whose public operations every mall has."""
 
 HOOKS: tuple[type, ...] = (
