@@ -46,7 +46,7 @@ def objects(draw: st.DrawFn, inner: st.SearchStrategy[Schema]) -> Schema:
     fields = draw(st.dictionaries(st.sampled_from(FIELDS), inner, max_size=3))
     required = [name for name in sorted(fields) if draw(st.booleans())]
     more: Schema = draw(st.sampled_from([{}, {"additionalProperties": False}]))
-    if draw(st.integers(0, 4)) == 0:
+    if draw(st.integers(0, 2)) == 0:
         more = {"additionalProperties": draw(inner)}
     return {"type": "object", "properties": fields, "required": required, **more}
 
@@ -118,7 +118,10 @@ def _fields(draw: st.DrawFn, schema: Schema, depth: int) -> Schema:
     if fields and draw(st.integers(0, 9)) == 0:
         del fields[draw(st.sampled_from(sorted(fields)))]
     required = [name for name in sorted(fields) if (name in schema["required"]) != (draw(st.integers(0, 9)) == 0)]
-    return {**schema, "properties": fields, "required": required}
+    changed = {**schema, "properties": fields, "required": required}
+    if draw(st.integers(0, 5)) == 0:
+        changed["additionalProperties"] = draw(st.one_of(LEAVES, st.booleans()))
+    return changed
 
 
 def instances(schema: Schema, schemas: dict[str, Schema], depth: int = 0) -> st.SearchStrategy[Any]:
@@ -175,7 +178,7 @@ def tolerant(schema: Any) -> Any:
     known = {key: value for key, value in schema.items() if not (key == "additionalProperties" and value is False)}
     values = known.pop("enum", [known.pop("const")] if "const" in known else None)
     if values is not None and "type" not in known:
-        known["type"] = sorted({Draft202012Validator.TYPE_CHECKER and _kind(one) for one in values})
+        known["type"] = sorted({_kind(one) for one in values})
     return {key: {n: tolerant(s) for n, s in value.items()} if key == "properties" else tolerant(value)
             for key, value in known.items()}  # fmt: skip
 
