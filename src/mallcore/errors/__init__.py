@@ -10,6 +10,7 @@
     │   ├── IdempotencyMismatch
     │   ├── ContentMismatch, ContentRefused, CannotDerive
     │   ├── RangeNotSatisfiable
+    │   ├── InvalidDocument
     │   └── WrongOffset
     ├── NotFound                  what the call names is not there
     │   ├── UnknownUnit, UnknownChannel, UnknownNode, UnknownRevision
@@ -62,6 +63,7 @@ from mallcore.errors.access import BadCredential, TooManyRequests, UnknownApiKey
 from mallcore.errors.api import (
     BrokenLaw,
     InvalidChange,
+    InvalidDocument,
     InvalidRelease,
     UnknownApiVersion,
     VersionBrownOut,
@@ -181,6 +183,7 @@ __all__ = [
     "IdentityTaken",
     "InUse",
     "InvalidChange",
+    "InvalidDocument",
     "InvalidInput",
     "InvalidReference",
     "InvalidRelease",

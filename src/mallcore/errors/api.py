@@ -1,8 +1,8 @@
-"""Errors of the API's versions."""
+"""Errors of the API's versions, and of its GraphQL."""
 
 from __future__ import annotations
 
-from mallcore.errors.roots import MallError, NotFound
+from mallcore.errors.roots import InvalidInput, MallError, NotFound
 
 
 class UnknownApiVersion(NotFound):
@@ -42,3 +42,9 @@ class InvalidRelease(MallError):
     """The release {release!r} of the API is wrong: {reason}."""
 
     code = "invalid-release"
+
+
+class InvalidDocument(InvalidInput):
+    """The GraphQL document is wrong: {reason}."""
+
+    code = "invalid-document"

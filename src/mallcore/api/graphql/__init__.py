@@ -1,0 +1,53 @@
+"""The mall as GraphQL, on graphql-core: import its modules only where the extra `graphql` is installed.
+
+`face` makes the GraphQL of a mall, which answers requests; `schema` and `sdl` show the schema of one version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from mallcore.api.graphql.options import GraphQLOptions
+from mallcore.errors import MissingExtra
+
+if TYPE_CHECKING:
+    from mallcore.api.graphql.face import GraphQL
+    from mallcore.api.http import Mall
+    from mallcore.api.versions import View
+
+__all__ = ["GraphQLOptions", "face", "schema", "sdl"]
+
+
+def face(mall: Mall, view_of: Callable[[str | None], View], options: GraphQLOptions | None = None) -> GraphQL:
+    """The GraphQL of a mall; `MissingExtra` where graphql-core is not installed.
+
+    ``view_of`` tells the view of a version by its name, or the usual one.
+    """
+    try:
+        from mallcore.api.graphql.face import GraphQL
+    except ModuleNotFoundError as error:
+        raise _missing(error) from None
+    return GraphQL(mall, view_of, options)
+
+
+def schema(view: View) -> Any:
+    """The `graphql.GraphQLSchema` of a view, made once."""
+    try:
+        from mallcore.api.graphql.schema import schema_of
+    except ModuleNotFoundError as error:
+        raise _missing(error) from None
+    return schema_of(view)
+
+
+def sdl(view: View) -> str:
+    """The schema of a view in GraphQL's schema definition language."""
+    try:
+        from mallcore.api.graphql.schema import sdl as printed
+    except ModuleNotFoundError as error:
+        raise _missing(error) from None
+    return printed(view)
+
+
+def _missing(error: ModuleNotFoundError) -> Exception:
+    return MissingExtra(what="GraphQL", extra="graphql") if (error.name or "").startswith("graphql") else error

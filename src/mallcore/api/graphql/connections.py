@@ -1,0 +1,76 @@
+"""Pages of the mall as connections, and back: cursors for each item, though a page has only that of the next."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from mallcore.errors import InvalidInput
+
+Json = dict[str, Any]
+_BEHIND = re.compile(r"([0-9]{1,3})~(.{0,500})", re.DOTALL)
+
+
+def connection(page: Mapping[str, Any], after: str | None) -> Json:
+    """A page (`items`, `next`) as a connection; ``after`` is the page's own cursor.
+
+    An item's cursor is that of its page and how far in it stands: ``3~…``.
+    """
+    nodes, following = list(page["items"]), page.get("next")
+    edges = [{"node": one, "cursor": f"{number}~{after or ''}"} for number, one in enumerate(nodes, 1)]
+    if edges and following is not None:
+        edges[-1]["cursor"] = following
+    info = {
+        "hasNextPage": following is not None,
+        "hasPreviousPage": bool(after),
+        "startCursor": edges[0]["cursor"] if edges else None,
+        "endCursor": edges[-1]["cursor"] if edges else None,
+    }
+    return {"nodes": nodes, "edges": edges, "pageInfo": info}
+
+
+def behind(cursor: str | None) -> tuple[int, str | None]:
+    """How many items to leave out, and the page's cursor after which they stand.
+
+    >>> behind("3~abc"), behind("2~"), behind("abc"), behind(None)
+    ((3, 'abc'), (2, None), (0, 'abc'), (0, None))
+    """
+    found = _BEHIND.fullmatch(cursor) if cursor is not None else None
+    return (int(found[1]), found[2] or None) if found else (0, cursor)
+
+
+class Paging:
+    """How one operation's pages are asked for: the names of its parameters in this version."""
+
+    def __init__(self, limit: str, cursor: str) -> None:
+        self.limit = limit
+        self.cursor = cursor
+
+    def call(self, ask: Callable[[Json], Any], given: Mapping[str, Any]) -> Json:
+        """The connection for the arguments; where items are to be left out, their page is asked for first."""
+        skip, cursor = behind(given.get(self.cursor))
+        if skip:
+            before = ask(self._skipping(given, skip, cursor))
+            cursor = before.get("next")
+            if cursor is None:
+                return connection({"items": []}, None)
+        return connection(ask(self._at(given, cursor)), cursor)
+
+    async def call_later(self, ask: Callable[[Json], Awaitable[Any]], given: Mapping[str, Any]) -> Json:
+        """The same, where asking takes its time."""
+        skip, cursor = behind(given.get(self.cursor))
+        if skip:
+            before = await ask(self._skipping(given, skip, cursor))
+            cursor = before.get("next")
+            if cursor is None:
+                return connection({"items": []}, None)
+        return connection(await ask(self._at(given, cursor)), cursor)
+
+    def _at(self, given: Mapping[str, Any], cursor: str | None) -> Json:
+        return {**given, self.cursor: cursor}
+
+    def _skipping(self, given: Mapping[str, Any], skip: int, cursor: str | None) -> Json:
+        if not 1 <= skip <= 200:
+            raise InvalidInput(field="after", reason="it is not a cursor of this list; begin again without one")
+        return {**given, self.limit: skip, self.cursor: cursor}

@@ -1,0 +1,123 @@
+"""Resolvers: a root field runs its operation, an edge is loaded together with its like, an id finds its entity."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+from mallcore.api.graphql.connections import Json, Paging
+from mallcore.api.graphql.edges import Edge, Entity
+from mallcore.api.versions import Face
+from mallcore.errors import InvalidInput
+
+Resolver = Callable[..., Any]
+_LONGEST_ID = 7000
+
+
+class Session(Protocol):
+    """What resolvers need of the request they work for: it is graphql-core's context value."""
+
+    def read(self, face: Face, given: Mapping[str, Any]) -> Any:
+        """Run a query in the unit of work of this request."""
+        ...
+
+    def write(self, face: Face, given: Mapping[str, Any]) -> Any:
+        """Run an operation in a unit of work of its own."""
+        ...
+
+    def load(self, face: Face, given: Mapping[str, Any]) -> Awaitable[Any]:
+        """Run a query together with all others that are asked for now."""
+        ...
+
+
+def reading(face: Face, page: Paging | bool) -> Resolver:
+    """The resolver of a query."""
+
+    def resolve(root: Any, info: Any, **given: Any) -> Any:
+        session: Session = info.context
+        if isinstance(page, Paging):
+            return page.call(lambda asked: session.read(face, asked), given)
+        found = session.read(face, given)
+        return found["items"] if page else found
+
+    return resolve
+
+
+def writing(face: Face) -> Resolver:
+    """The resolver of a mutation."""
+
+    def resolve(root: Any, info: Any, **given: Any) -> Any:
+        return info.context.write(face, given)
+
+    return resolve
+
+
+def following(edge: Edge, face: Face, page: Paging | bool) -> Resolver:
+    """The resolver of an edge."""
+
+    async def resolve(parent: Mapping[str, Any], info: Any, **given: Any) -> Any:
+        session: Session = info.context
+        calls = [{**given, **_named(face, one)} for one in edge.calls(parent)]
+        if edge.each:
+            return [await one for one in [_started(session.load(face, call)) for call in calls]]
+        if not calls:
+            return None
+        if isinstance(page, Paging):
+            return await page.call_later(lambda asked: session.load(face, asked), calls[0])
+        found = await session.load(face, calls[0])
+        return found["items"] if page else found
+
+    return resolve
+
+
+def _started(waiting: Awaitable[Any]) -> Awaitable[Any]:
+    import asyncio
+
+    return asyncio.ensure_future(waiting)
+
+
+def _named(face: Face, given: Mapping[str, Any]) -> Json:
+    """Arguments of the newest version under this version's names."""
+    return {face.names.get(name, name): value for name, value in given.items()}
+
+
+class Finder:
+    """Finds entities by their global ids."""
+
+    def __init__(self, known: Iterable[tuple[Entity, Face, str]]) -> None:
+        self._known = list(known)
+
+    def one(self, root: Any, info: Any, id: str) -> Any:
+        """The resolver of ``node(id:)``."""
+        return self._loaded(info.context, id)
+
+    def many(self, root: Any, info: Any, ids: list[str]) -> Any:
+        """The resolver of ``nodes(ids:)``."""
+        return [self._loaded(info.context, one) for one in ids]
+
+    async def _loaded(self, session: Session, id: str) -> Json:
+        for entity, face, name in self._known:
+            key = entity.key_of(id[:_LONGEST_ID])
+            if key is not None:
+                found = await (
+                    self._among(session, entity, face, id) if entity.among else self._asked(session, entity, face, key)
+                )
+                if found is not None:
+                    return {**found, "__typename": name}
+        raise InvalidInput(field="id", reason="it is not the id of anything here")
+
+    @staticmethod
+    async def _asked(session: Session, entity: Entity, face: Face, key: Json) -> Json | None:
+        given = _named(face, {name: text.format_map(key) for name, text in entity.given.items()})
+        found: Json = await session.load(face, given)
+        return found
+
+    @staticmethod
+    async def _among(session: Session, entity: Entity, face: Face, id: str) -> Json | None:
+        cursor = None
+        while True:
+            page = await session.load(face, _named(face, {"limit": 200, "cursor": cursor}))
+            found: Json | None = next((one for one in page["items"] if entity.id_of(one) == id), None)
+            cursor = page["next"]
+            if found is not None or cursor is None:
+                return found
