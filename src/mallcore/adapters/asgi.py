@@ -82,7 +82,8 @@ def _request(scope: Scope) -> Request:
     headers: dict[str, str] = {}
     for raw, value in scope["headers"]:
         name, text = raw.decode("latin-1"), value.decode("latin-1")
-        headers[name] = f"{headers[name]}, {text}" if name in headers else text
+        glue = "; " if name == "cookie" else ", "  # HTTP/2 may send each cookie by itself
+        headers[name] = f"{headers[name]}{glue}{text}" if name in headers else text
     query = scope.get("query_string", b"").decode("latin-1")
     raw = (scope.get("raw_path") or b"").decode("latin-1")
     return Request(scope["method"], path or "/", query, headers, base=base, origin=scope, raw_path=raw)

@@ -4,6 +4,15 @@ Adapters translate a server's request into a `Request`, give it to a `Dispatch`,
 """
 
 from mallcore.api.bodies import Form
+from mallcore.api.cookies import (
+    SESSION,
+    address_of,
+    cookie,
+    cookie_name,
+    cookies_of,
+    refuse_cross_site,
+    session_cookie,
+)
 from mallcore.api.deliveries import Chunks, Delivery
 from mallcore.api.dispatch import Dispatch
 from mallcore.api.http import Authenticate, Mall, Options, Request, Response
@@ -12,6 +21,7 @@ from mallcore.api.rules.problems import Refused
 from mallcore.api.streams import EventStream
 
 __all__ = [
+    "SESSION",
     "Authenticate",
     "Chunks",
     "Delivery",
@@ -23,5 +33,11 @@ __all__ = [
     "Refused",
     "Request",
     "Response",
+    "address_of",
+    "cookie",
+    "cookie_name",
+    "cookies_of",
     "openapi",
+    "refuse_cross_site",
+    "session_cookie",
 ]
