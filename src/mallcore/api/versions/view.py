@@ -3,36 +3,76 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 
+from mallcore.api.versions.calls import Call, GoneCall, MovedCall, NewCall, OtherResult
+from mallcore.api.versions.chain import Chain
+from mallcore.api.versions.members import is_model, models_in
+from mallcore.api.versions.plans import Plans
+from mallcore.api.versions.programs import Convert as Convert
+from mallcore.api.versions.shapes import Shapes
 from mallcore.kernel.operations import Catalogue, Operation, Rest
-
-Convert = Callable[[Any], Any]
-"""Takes plain JSON data of one version to that of another; never changes what it was given."""
 
 
 @dataclass(frozen=True)
 class Face:
-    """One operation as one version shows it. What the version does not touch is the operation's own."""
+    """One operation as one version shows it. What the version does not touch is the operation's own.
+
+    What is asked of it is made when it is first asked for.
+    """
 
     operation: Operation
     rest: Rest | None
-    touched_input: type[BaseModel] | None = None
-    """The parameters in this version, where it touches them."""
-    touched_output: TypeAdapter[Any] | None = None
-    """The result in this version, where it touches it."""
-    up: Convert | None = None
-    """Takes the arguments (plain JSON data, not what is bytes) to the newest version; nothing: they are the same."""
-    down: Convert | None = None
-    """Takes the result (plain JSON data) from the newest version to this one; nothing: it is the same."""
-    names: Mapping[str, str] = field(default_factory=dict)
-    """What this version calls parameters that have other names in the newest, by the newest's name."""
-    deprecated: Mapping[str, str] = field(default_factory=dict)
-    """Fields (``parameter`` or ``Model.field``) of this version that are on their way out, with what to use instead."""
+    view: View
+    results: tuple[tuple[int, OtherResult], ...] = ()
+    """The types it returned from this version on, with where in the chain, newest first."""
+
+    @functools.cached_property
+    def touched_input(self) -> type[BaseModel] | None:
+        """The parameters in this version, where it touches them."""
+        found: type[BaseModel] = self.view.shape(self.operation.input)
+        return None if found is self.operation.input else found
+
+    @functools.cached_property
+    def touched_output(self) -> TypeAdapter[Any] | None:
+        """The result in this version, where it touches it."""
+        kind = self.results[-1][1].kind if self.results else self._kind
+        found = self.view.shape(kind)
+        return None if found is self._kind else TypeAdapter(found)
+
+    @property
+    def _kind(self) -> Any:
+        known = self.operation
+        return known.output_type if known.output_type is not None else known.hints["return"]
+
+    @functools.cached_property
+    def up(self) -> Convert | None:
+        """Takes the arguments (plain JSON data, no bytes) to the newest version; nothing: they are the same."""
+        return self.view.up(self.operation.input)
+
+    @functools.cached_property
+    def down(self) -> Convert | None:
+        """Takes the result (plain JSON data) from the newest version to this one; nothing: it is the same."""
+        return self.view.lowered(self._kind, self.results)
+
+    @functools.cached_property
+    def names(self) -> Mapping[str, str]:
+        """What this version calls parameters that have other names in the newest, by the newest's name."""
+        given = self.operation.input
+        called = {name: self.view.name_of(given, name) for name in given.model_fields}
+        return {name: old for name, old in called.items() if old != name}
+
+    @functools.cached_property
+    def deprecated(self) -> Mapping[str, str]:
+        """Fields (``parameter`` or ``Model.field``) of this version on their way out, with what to use instead."""
+        found = dict(self.view.deprecated(self.operation.input, named=False))
+        for kind in (self.operation.input, self.results[-1][1].kind if self.results else self._kind):
+            found.update(self.view.deprecated(kind))
+        return found
 
     @property
     def input(self) -> type[BaseModel]:
@@ -41,7 +81,7 @@ class Face:
 
     @property
     def output(self) -> TypeAdapter[Any]:
-        """The result in this version; made when it is first asked for."""
+        """The result in this version."""
         return self.touched_output or self.operation.output
 
     @property
@@ -51,25 +91,128 @@ class Face:
 
 
 class View:
-    """A catalogue in one version of the API; immutable. Everything derived from it can be cached on it."""
+    """A catalogue in one version of the API; immutable. Everything derived from it can be cached on it.
 
-    def __init__(self, catalogue: Catalogue, version: str = "") -> None:
+    Without changes it shows the newest version, which is what the operations and models themselves are.
+    """
+
+    def __init__(self, catalogue: Catalogue, version: str = "", known: Known | None = None, position: int = 0) -> None:
         self.catalogue = catalogue
         self.version = version
+        self._known = known or Known(Chain(()))
+        self._position = position
+        self._end = self._known.chain.end
 
     @functools.cached_property
     def faces(self) -> Mapping[str, Face]:
         """The operations this version has, by the newest version's names."""
-        return {name: Face(one, one.rest) for name, one in self.catalogue.items()}
+        found = {name: Face(one, one.rest, self) for name, one in self.catalogue.items()}
+        for place in range(self._end - 1, self._position - 1, -1):
+            for call in self._known.chain.changes[place].calls:
+                self._told(found, place, call)
+        renamed = {name: replace(one, rest=self._rest(one)) for name, one in found.items() if self._moved(one)}
+        return dict(sorted({**found, **renamed}.items()))
+
+    def _told(self, found: dict[str, Face], place: int, call: Call) -> None:
+        if isinstance(call, GoneCall):
+            found[call.operation] = Face(call.known, call.known.rest, self)
+        elif call.operation not in found:
+            return
+        elif isinstance(call, NewCall):
+            del found[call.operation]
+        elif isinstance(call, MovedCall):
+            one = found[call.operation]
+            rest = replace(one.rest or Rest(call.method, call.path), method=call.method, path=call.path, also=call.also)
+            found[call.operation] = replace(one, rest=rest)
+        elif isinstance(call, OtherResult):
+            one = found[call.operation]
+            found[call.operation] = replace(one, results=(*one.results, (place, call)))
+
+    def _moved(self, face: Face) -> bool:
+        """Whether the face has parameters that may be called otherwise here."""
+        return face.rest is not None and face.operation.name in self._known.touched_operations
+
+    def _rest(self, face: Face) -> Rest | None:
+        """Where it is reached, with the names that parameters have here."""
+        rest = face.rest
+        if rest is None or not face.names:
+            return rest
+        named = {text: rename(text, face.names) for text in (rest.path, rest.also)}
+        told = {which: face.names.get(getattr(rest, which) or "", getattr(rest, which)) for which in ("raw", "asked")}
+        return replace(rest, path=named[rest.path], also=named[rest.also], **told)
 
     def shape(self, kind: Any) -> Any:
         """A type (a model, or any annotation) as this version has it; the same object when it is untouched."""
-        return kind
+        return kind if self._position == self._end else self._known.shapes.shape(kind, self._position)
 
     def down(self, kind: Any) -> Convert | None:
         """What takes plain JSON data of this type from the newest version to this one; nothing: it is the same."""
-        return None
+        return None if self._position == self._end else self._known.plans.plan(kind, self._end, self._position)
 
     def up(self, kind: Any) -> Convert | None:
         """What takes plain JSON data of this type from this version to the newest; nothing: it is the same."""
-        return None
+        return None if self._position == self._end else self._known.plans.plan(kind, self._position, self._end)
+
+    def lowered(self, kind: Any, results: tuple[tuple[int, OtherResult], ...]) -> Convert | None:
+        """What takes a result down, through the types that it had."""
+        parts, position = list[Convert | None](), self._end
+        for place, other in results:
+            parts += [self._known.plans.plan(kind, position, place + 1), other.convert_down]
+            kind, position = other.kind, place
+        parts.append(self._known.plans.plan(kind, position, self._position))
+        steps = [one for one in parts if one is not None]
+        return (
+            (lambda d: functools.reduce(lambda so_far, step: step(so_far), steps, d))
+            if len(steps) > 1
+            else (steps[0] if steps else None)
+        )
+
+    def name_of(self, model: type[BaseModel], name: str) -> str:
+        """What this version calls a field of the newest."""
+        return name if self._position == self._end else self._known.shapes.name_of(model, name, self._position)
+
+    def deprecated(self, kind: Any, named: bool = True) -> Mapping[str, str]:
+        """Fields of a type (and of all it holds) that are on their way out in this version, with what to use instead.
+
+        By ``Model.field``, or without the model's name.
+        """
+        found: dict[str, str] = {}
+        for model in sorted(self._known.models(kind, nested=named), key=lambda one: one.__name__):
+            before = f"{model.__name__}." if named else ""
+            found.update({before + name: text for name, text in self._going(model)})
+        return found
+
+    def _going(self, model: type[BaseModel]) -> Iterator[tuple[str, str]]:
+        chain = self._known.chain
+        there = {one.key for one in chain.state(model, self._position).values()}
+        subjects = chain.subjects(model)
+        for place, change in enumerate(chain.changes):
+            if subjects.isdisjoint(change.touches):
+                continue
+            said = change.deprecates if place < self._position or self._position == self._end else {}
+            if place >= self._position:
+                said = {name: text for one in change.fields for name, text in one.advice().items()}
+            yield from ((name, text) for name, text in said.items() if name in there)
+
+
+def rename(path: str, names: Mapping[str, str]) -> str:
+    """A path with other names in its ``{braces}``."""
+    for name, other in names.items():
+        path = path.replace("{" + name + "}", "{" + other + "}")
+    return path
+
+
+class Known:
+    """What the views of one catalogue share: the chain, and what was made of it."""
+
+    def __init__(self, chain: Chain) -> None:
+        self.chain = chain
+        self.shapes = Shapes(chain)
+        self.plans = Plans(chain)
+        self.touched_operations = {one for change in chain.changes for one in change.touches if isinstance(one, str)}
+
+    def models(self, kind: Any, nested: bool) -> set[type[BaseModel]]:
+        """The models of a type, with all they hold or without."""
+        if not nested:
+            return {kind} if is_model(kind) else set()
+        return {model for one in models_in(kind) for model in self.chain.closure(one)} - self.chain.inputs.keys()
