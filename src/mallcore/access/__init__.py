@@ -17,6 +17,7 @@ from mallcore.access.hooks import (
     OwnTokens,
 )
 from mallcore.access.model.logins import IdentityInfo, SessionInfo
+from mallcore.access.model.oauth import OAuthClient
 from mallcore.access.operations.api_keys import (
     ApiKeyChanged,
     ApiKeyCreated,
@@ -67,7 +68,7 @@ from mallcore.access.operations.identities import (
     unlink_identity,
 )
 from mallcore.access.operations.keys import KeyRevoked, KeyRotated, list_keys, revoke_key, rotate_key
-from mallcore.access.operations.logins import Begun, Logins, Returned, SignedIn, SignedOut, SigningIn
+from mallcore.access.operations.logins import SLOTS, Begun, Logins, Returned, SignedIn, SignedOut, SigningIn
 from mallcore.access.operations.oauth_clients import (
     OAuthClientSet,
     get_oauth_client,
@@ -105,10 +106,20 @@ from mallcore.access.operations.sessions import (
 from mallcore.access.operations.verifying import CREDENTIALS, ApiKeys, ApiVersions, Plans, look_at_credentials
 from mallcore.access.rules.issuers import Issuer, checked_issuer
 from mallcore.access.rules.logins import local_path
+from mallcore.access.rules.oauth import (
+    covers_scope,
+    is_challenge,
+    is_sure_of_its_redirects,
+    narrowed_scopes,
+    proves,
+    redirects_to,
+    scopes_within,
+)
 
 __all__ = [
     "CREDENTIALS",
     "LONGEST_TOKEN",
+    "SLOTS",
     "TOKENS",
     "TOPIC",
     "AccessHooks",
@@ -149,6 +160,7 @@ __all__ = [
     "LogoutNotice",
     "NewSession",
     "NewUser",
+    "OAuthClient",
     "OAuthClientSet",
     "OAuthStore",
     "OwnTokens",
@@ -169,6 +181,7 @@ __all__ = [
     "SigningIn",
     "TokensEnded",
     "checked_issuer",
+    "covers_scope",
     "create_api_key",
     "create_client",
     "disable_client",
@@ -180,6 +193,8 @@ __all__ = [
     "get_client",
     "get_oauth_client",
     "grant",
+    "is_challenge",
+    "is_sure_of_its_redirects",
     "link_identity",
     "list_api_keys",
     "list_clients",
@@ -194,7 +209,10 @@ __all__ = [
     "look",
     "look_at_credentials",
     "my_permissions",
+    "narrowed_scopes",
     "open_session",
+    "proves",
+    "redirects_to",
     "register_oauth_client",
     "remove_oauth_client",
     "remove_role",
@@ -204,6 +222,7 @@ __all__ = [
     "rotate_api_key",
     "rotate_key",
     "rotate_oauth_secret",
+    "scopes_within",
     "set_role",
     "unlink_identity",
     "update_api_key",
