@@ -5,44 +5,31 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import ValidationError
-from pydantic_core import from_json, to_jsonable_python
+from pydantic_core import from_json
 
+from mallcore.api.converting import in_words_of, raised
 from mallcore.api.versions import Face
+from mallcore.errors import MallError
 from mallcore.kernel.context import Context
-from mallcore.kernel.operations import invalid, refuse_unstorable, run
-
-Json = dict[str, Any]
+from mallcore.kernel.operations import run
 
 
 def called(face: Face, ctx: Context, given: Mapping[str, Any]) -> Any:
-    """What an operation answers, as plain JSON data in the version's shape."""
-    return shown(face, run(face.operation, ctx, taken_up(face, given)))
-
-
-def taken_up(face: Face, given: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The arguments as the newest version takes them. What is wrong with them is said in the version's own words."""
-    if face.untouched:
-        return given
-    refuse_unstorable(given)
+    """What an operation answers, as plain JSON data in the version's shape; errors name parameters as it does."""
     try:
-        face.input.model_validate(given)
-    except ValidationError as error:
-        raise invalid(error) from None
-    if face.up is None:
-        return given
-    kept = {name: value for name, value in given.items() if isinstance(value, bytes)}
-    told = to_jsonable_python({name: value for name, value in given.items() if name not in kept})
-    return {**face.up(told), **kept}
+        return shown(face, run(face.operation, ctx, raised(face, given)))
+    except MallError as error:
+        told = in_words_of(face, error)
+        if told is error:
+            raise
+        raise told from error
 
 
 def shown(face: Face, result: Any) -> Any:
-    """A result as plain JSON data in the version's shape; ``true`` where there is nothing to show."""
+    """A result as plain JSON data in the version's shape; ``true`` where an operation never has anything to show."""
+    operation = face.operation
     if result is None:
-        return True if face.operation.output_type is None and face.operation.hints["return"] is type(None) else None
-    data = from_json(result.body) if hasattr(result, "body") else _dumped(face, result)
+        nothing = operation.output_type is None and operation.hints["return"] is type(None)
+        return True if nothing else None
+    data = from_json(result.body) if hasattr(result, "body") else operation.output.dump_python(result, mode="json")
     return data if face.down is None else face.down(data)
-
-
-def _dumped(face: Face, result: Any) -> Any:
-    return face.operation.output.dump_python(result, mode="json")

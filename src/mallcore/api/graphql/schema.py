@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from graphql import (
     GraphQLArgument,
@@ -31,20 +30,20 @@ from mallcore.api.graphql.outputs import NODE, PAGE_INFO, Fields, Outputs, page_
 from mallcore.api.graphql.resolving import Finder, following, reading, writing
 from mallcore.api.versions import Face, View
 
-_made: WeakKeyDictionary[View, GraphQLSchema] = WeakKeyDictionary()
 _lock = threading.Lock()
+_PLACE = "_graphql_schema"  # on the view: both know each other, and are forgotten together
 _OWN = (NODE, PAGE_INFO, scalars.BASE64, scalars.DATE, scalars.DATE_TIME, scalars.DECIMAL, scalars.INT_OR_STRING,
         scalars.JSON, scalars.LONG)  # fmt: skip
 
 
 def schema_of(view: View) -> GraphQLSchema:
     """The schema of a view; made when it is first asked for."""
-    found = _made.get(view)
+    found: GraphQLSchema | None = view.__dict__.get(_PLACE)
     if found is None:
         with _lock:
-            found = _made.get(view)
+            found = view.__dict__.get(_PLACE)
             if found is None:
-                found = _made[view] = _Making(view.faces, view.version).schema()
+                found = view.__dict__[_PLACE] = _Making(view).schema()
     return found
 
 
@@ -54,13 +53,13 @@ def sdl(view: View) -> str:
 
 
 class _Making:
-    """The making of one schema. (It keeps no view: a schema must not keep its own key alive.)"""
+    """The making of one schema."""
 
-    def __init__(self, faces: Any, version: str) -> None:
+    def __init__(self, view: View) -> None:
         taken: dict[str, GraphQLNamedType] = {one.name: one for one in (*specified_scalar_types.values(), *_OWN)}
         taken |= dict.fromkeys(("Query", "Mutation", "Subscription"), GraphQLString)
-        self._faces: dict[str, Face] = dict(faces)
-        self._version = version
+        self._faces: dict[str, Face] = dict(view.faces)
+        self._version = view.version
         self._ids = _Ids(self._faces)
         self._outputs = Outputs(taken, self._edges, self._ids)
         self._inputs = Inputs(taken)
