@@ -18,8 +18,8 @@ from mallcore.api import operations as api
 from mallcore.api.counting import Counter
 from mallcore.api.hooks import ApiHooks
 from mallcore.api.noticing import Notices, Telling
+from mallcore.api.rates import Limiter
 from mallcore.api.releases import RELEASES
-from mallcore.api.rules.rates import parsed
 from mallcore.api.versions import Versions
 from mallcore.kernel.context import Context, Principal, Services
 from mallcore.kernel.hooks import KernelHooks, manager
@@ -184,8 +184,6 @@ def _logins(mall: Mall, given: Given) -> dict[type, Any]:
 
 
 def _clients(mall: Mall, clock: Callable[[], datetime]) -> dict[type, Any]:
-    for name, plan in mall.settings.plans.items():
-        parsed(name, plan)
     versions = Pinnable(versions_of(mall.plugins.hook), clock)
     keys = access.ApiKeys(mall.engine.connect, mall.follower.heard, mall.keys, clock, mall.begin, versions)
     mall.follower.subscribe(access.CREDENTIALS, lambda _: keys.forget(), _following(mall, access.look_at_credentials))
@@ -195,6 +193,7 @@ def _clients(mall: Mall, clock: Callable[[], datetime]) -> dict[type, Any]:
         access.ApiKeys: keys,
         access.ApiVersions: versions,
         access.Plans: access.Plans(mall.settings.plans),
+        Limiter: Limiter(mall.settings.plans, mall.settings.rates.get_secret_value()),
         access.HostPermissions: access.HostPermissions(mall.settings.permissions),
     }
 

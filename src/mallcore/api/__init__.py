@@ -3,6 +3,7 @@
 Adapters translate a server's request into a `Request`, give it to a `Dispatch`, and translate the `Response` back.
 """
 
+from mallcore.api.bearers import bearer
 from mallcore.api.bodies import Form
 from mallcore.api.cookies import (
     SESSION,
@@ -34,6 +35,7 @@ __all__ = [
     "Request",
     "Response",
     "address_of",
+    "bearer",
     "cookie",
     "cookie_name",
     "cookies_of",

@@ -160,6 +160,7 @@ def finished(request: Request, response: Response) -> Response:
         headers.append(_NOSNIFF)
     headers.append(("x-request-id", request.request_id))
     headers += request.told
+    headers += [one for one in request.rated if response.header(one[0]) is None]
     if response.status not in (204, 304) and response.header("content-type") is None:
         headers.append(_NOTHING_TO_SHOW)
     bytes_only = response.stream is None and response.chunks is None

@@ -18,6 +18,7 @@ from mallcore.api.bodies import Forms
 from mallcore.api.converting import item, raised
 from mallcore.api.http import Authenticate, Mall, Options, Request, Response
 from mallcore.api.pages import PAGES
+from mallcore.api.rates import Admission
 from mallcore.api.receiving import Receiver
 from mallcore.api.rules.negotiation import EVENTS, request_id_of
 from mallcore.api.rules.problems import Refused, status_of
@@ -50,6 +51,7 @@ class Dispatch:
         self._receiver = Receiver(self.options, forms)
         self._tus = Tus(mall, self.options.max_upload, self._begin, self._receiver.opened)
         self._authenticate = authenticate
+        self._admission = Admission(mall, self.options)
         self._settling = Settling(mall, self.options.version)
         self._tables: dict[str, Table] = {}
 
@@ -113,6 +115,8 @@ class Dispatch:
         self.streams.close()
 
     def _guarded(self, request: Request, respond: Callable[[Request], Response | None]) -> Response | None:
+        if not request.address:
+            request.address = self._admission.address(request)
         if not request.request_id:
             request.request_id = request_id_of(request.headers.get("x-request-id")) or new_id("req")
         try:
@@ -206,6 +210,7 @@ class Dispatch:
             found = self._authenticate(request)
             if found is not None and not isinstance(found, Principal):
                 raise TypeError(f"authenticate returned {type(found).__name__}, not a Principal or None")
+            request.rated = self._admission.admit(found or _NOBODY, request)
             request.principal = found or _NOBODY
         return request.principal
 
@@ -255,6 +260,8 @@ class Dispatch:
         if status == 500:
             where = (request.request_id, request.method[:20], self._logged(request.path))
             log.error("request %s failed: %r %r", *where, exc_info=cause or error)
+        if status == 401:
+            self._admission.refused(request)
         more = {"www-authenticate": self.options.challenge} if status == 401 else {}
         return problem(request, error, status, {**more, **(headers or {})})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
+from mallcore.api.rules.addresses import Header
 from mallcore.kernel.context import Context, Principal
 from mallcore.kernel.operations import Catalogue
 
@@ -55,6 +57,10 @@ class Request:
     version_in_path: bool = False
     told: list[tuple[str, str]] = field(default_factory=list, repr=False)
     """Headers that its response will have, whatever comes of it."""
+    rated: list[tuple[str, str]] = field(default_factory=list, repr=False)
+    """Those of them that say how often its caller may ask."""
+    address: str = field(default="", repr=False)
+    """From where it comes, as far as the server or a trusted proxy tells."""
 
     @property
     def target(self) -> str:
@@ -98,6 +104,9 @@ class Options:
     event loop, ``max_uploads`` of them may come at once. A client that has kept the mall waiting for ``patience``
     seconds, less one for each ``slowest`` bytes it brought, is not waited for any longer. ``version`` of the API is for
     those who ask for none.
+
+    ``proxies`` are address ranges of proxies that are believed when their header, ``forwarded``, says from where a
+    request comes. Of one anonymous address, ``max_refusals`` are put on record in a minute; then it has to wait.
     """
 
     max_body: int = 32 << 20
@@ -108,8 +117,20 @@ class Options:
     max_streams: int = 1000
     heartbeat: float = 15.0
     challenge: str = 'Bearer realm="mall"'
+    proxies: tuple[str, ...] = ()
+    forwarded: Header = "x-forwarded-for"
+    max_refusals: int = 300
     version: str = "latest"
     blocking: bool = False
+
+
+def on_event_loop() -> bool:
+    """Whether this is called on an event loop, which must not be blocked."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 class Mall(Protocol):

@@ -35,8 +35,7 @@ class Sparing:
         """How many were withheld since the last one that was let through; nothing, if this is withheld, too."""
         with self._lock:
             self._turn()
-            # Keys beyond those that can be kept apart share one count: an attacker has many addresses.
-            kept = key if key in self._counts or len(self._counts) < _KEYS else ""
+            kept = self._kept(key)
             count = self._counts[kept] = self._counts.get(kept, 0) + 1
             if count > self._most or self._let >= self._overall:
                 self._withheld += 1
@@ -49,7 +48,11 @@ class Sparing:
         """Whether the next one of this key would be withheld."""
         with self._lock:
             self._turn()
-            return self._counts.get(key, 0) >= self._most
+            return self._counts.get(self._kept(key), 0) >= self._most
+
+    def _kept(self, key: str) -> str:
+        """Keys beyond those that can be kept apart share one count: an attacker has many addresses."""
+        return key if key in self._counts or len(self._counts) < _KEYS else ""
 
     def _turn(self) -> None:
         now = self._clock()
