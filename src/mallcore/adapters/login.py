@@ -47,7 +47,7 @@ _PRIVATE = [("cache-control", "no-store"), ("referrer-policy", "no-referrer")]
 
 
 class LoginPages(Dispatch):
-    """The pages, without a framework: ``/login/{provider}``, its ``/callback``, ``/backchannel-logout``; and ``/logout``.
+    """The pages, without a framework: ``/login/{provider}``, its ``/callback``, ``/backchannel-logout``; ``/logout``.
 
     ``url`` is where they are reached from outside; the provider sends browsers back below it, whatever a request says.
     ``after_logout`` and ``failed`` are paths of the site: ``failed`` gets ``?error=<code>`` (nothing: an error shows as
