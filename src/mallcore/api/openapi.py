@@ -89,13 +89,13 @@ def _described(route: Route, schema: dict[str, Any], schemas: Any) -> Described:
         lists=route.lists,
         documents=route.documents,
         output=schemas[operation.name, "serialization"],
-        errors=tuple((status_of(kind), kind.code) for kind in _errors(route)),
+        errors=tuple((status_of(kind), kind.code) for kind in errors_of(route)),
         location=route.location is not None,
         deprecated=route.face.deprecated,
     )
 
 
-def _errors(route: Route) -> list[type[MallError]]:
+def errors_of(route: Route) -> list[type[MallError]]:
     """What an operation may answer: what it declares, and what the pipeline before it may."""
     fields = route.fields
     found: list[type[MallError]] = list(route.operation.errors)
