@@ -98,24 +98,25 @@ class Table:
         """What answers a request, and the parameters in its path; 404 or 405 when nothing does."""
         segments = split(request.path)
         method = "GET" if request.method == "HEAD" else request.method
-        found = self._routes.match(method, segments)
-        if found is not None and not _misspelt(found[0], request):
+        found = self._verbatim(method, request) or self._routes.match(method, segments)
+        if found is not None:
             return found
         error = UnknownOperation(method=request.method[:20], path=request.path[:200])
         allowed = self.allowed(segments)
-        if allowed and found is None:
+        if allowed:
             raise Refused(405, error, {"allow": ", ".join(allowed)})
         raise Refused(404, error)
+
+    def _verbatim(self, method: str, request: Request) -> tuple[Entry, dict[str, str]] | None:
+        """What counts only as it was sent gets it as it was sent: it then refuses another spelling, on record."""
+        path = request.target.partition("?")[0]
+        found = self._routes.match(method, split(path)) if "%" in path else None
+        return found if found is not None and found[0].plain is not None and found[0].plain.rest.verbatim else None
 
     def allowed(self, segments: list[str]) -> list[str]:
         """The methods that mean something at this path."""
         found = self._routes.methods(segments)
         return sorted({*found, "OPTIONS", *(["HEAD"] if "GET" in found else [])}) if found else []
-
-
-def _misspelt(entry: Entry, request: Request) -> bool:
-    """Whether a path that counts only as it is was sent in another spelling."""
-    return entry.plain is not None and entry.plain.rest.verbatim and "%" in request.target.partition("?")[0]
 
 
 def routes_of(view: View) -> Iterator[Route]:
