@@ -153,6 +153,11 @@ class View:
         """What takes plain JSON data of this type from this version to the newest; nothing: it is the same."""
         return None if self._position == self._end else self._known.plans.plan(kind, self._position, self._end)
 
+    @property
+    def shared(self) -> Known:
+        """What all versions of the catalogue share: the row of changes, and what was made of it."""
+        return self._known
+
     def lowered(self, kind: Any, results: tuple[tuple[int, OtherResult], ...]) -> Convert | None:
         """What takes a result down, through the types that it had."""
         parts, position = list[Convert | None](), self._end
