@@ -10,12 +10,13 @@ import inspect
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mallcore.api.answers import NOT_STORED, READS, Call, answer, finished, problem
 from mallcore.api.arguments import arguments
 from mallcore.api.bodies import Forms
 from mallcore.api.converting import item, raised
+from mallcore.api.graphql import face
 from mallcore.api.http import Authenticate, Mall, Options, Request, Response
 from mallcore.api.pages import PAGES
 from mallcore.api.rates import Admission
@@ -27,14 +28,19 @@ from mallcore.api.settling import Settling
 from mallcore.api.streams import Streams
 from mallcore.api.table import Table
 from mallcore.api.tus import Tus
+from mallcore.api.versions import View
 from mallcore.errors import Denied, LimitExceeded, MallError, StaleRevision, Unauthenticated, UnknownApiVersion
 from mallcore.kernel.context import Context, Principal
 from mallcore.kernel.ids import new_id
 from mallcore.kernel.operations import Operation, run
 from mallcore.kernel.work import MemoryOnly
 
+if TYPE_CHECKING:
+    from mallcore.api.graphql.face import GraphQL
+
 log = logging.getLogger("mallcore.api")
 _NOBODY = Principal.anonymous()
+GRAPHQL = "/graphql"
 
 
 class Dispatch:
@@ -49,11 +55,12 @@ class Dispatch:
         self.options = options or Options()
         self.streams = Streams(self.options.max_streams, self.options.heartbeat)
         self._receiver = Receiver(self.options, forms)
-        self._tus = Tus(mall, self.options.max_upload, self._begin, self._receiver.opened)
+        self._tus = Tus(mall, self.options.max_upload, self.begin, self._receiver.opened)
         self._authenticate = authenticate
         self._admission = Admission(mall, self.options)
         self._settling = Settling(mall, self.options.version)
         self._tables: dict[str, Table] = {}
+        self._graphql: GraphQL | None = None
 
     def table(self, version: str) -> Table:
         """The routes of one version of the mall's catalogue as it is now."""
@@ -61,6 +68,21 @@ class Dispatch:
         if known is None or known.view.catalogue is not catalogue:
             known = self._tables[version] = Table(self.mall.versions.view(catalogue, version), PAGES)
         return known
+
+    @property
+    def graphql(self) -> GraphQL:
+        """The GraphQL face; `MissingExtra` where its library is not installed."""
+        if self._graphql is None:
+            self._graphql = face(self.mall, self.options.graphql)
+        return self._graphql
+
+    def settled(self, request: Request) -> View:
+        """The view of the version that the request is for; its caller is known then. Raises what refuses it."""
+        self._settling.read(request)
+        release = self._settling.release(request, self._pin(request))
+        table = self.table(release.name)
+        self._settling.admit(request, release)
+        return table.view
 
     def _find(self, request: Request) -> Call:
         """What answers the request, in the version that it is for."""
@@ -135,7 +157,7 @@ class Dispatch:
 
     def _quick(self, request: Request) -> Response | None:
         self._settling.read(request)
-        if self._tus.takes(request) or (self.options.blocking and request.path not in PAGES):
+        if request.path == GRAPHQL or self._tus.takes(request) or (self.options.blocking and request.path not in PAGES):
             return None
         if request.method == "OPTIONS":
             return self._options(request)
@@ -160,6 +182,8 @@ class Dispatch:
             return self._tus.answer(request)
         if request.method == "OPTIONS":
             return self._options(request)
+        if request.path == GRAPHQL:
+            return self.graphql.answer(request, self.settled(request), self.begin)
         call = self._find(request)
         if call.entry.page is not None:
             return call.entry.page(request, self.mall, call.table, True)
@@ -184,7 +208,7 @@ class Dispatch:
         self._count(call, given)
         response: Response | None = None
         try:
-            with self._begin(call.request) as ctx:
+            with self.begin(call.request) as ctx:
                 response = answer(call, run(call.route.operation, ctx, raised(call.route.face, given)))
                 if ctx.replayed:
                     response.headers.append(("idempotency-replayed", "true"))
@@ -194,13 +218,14 @@ class Dispatch:
             raise
         return response
 
-    def _begin(self, request: Request) -> AbstractContextManager[Context]:
+    def begin(self, request: Request) -> AbstractContextManager[Context]:
+        """A unit of work for the request's caller."""
         return self.mall.begin(self._principal(request), request_id=request.request_id)
 
     def _let_in(self, call: Call) -> None:
         """Refuse a caller who holds the operation's permission nowhere, before anything is kept of what it sends."""
         operation = call.route.operation
-        with self._begin(call.request) as ctx:
+        with self.begin(call.request) as ctx:
             ctx.operation = operation.name
             if operation.permission is not None and not ctx.reach(operation.permission):
                 ctx.refuse(operation.permission)
@@ -221,6 +246,8 @@ class Dispatch:
             raise Refused(413, LimitExceeded(what="the request's body", actual=size, limit=self.options.max_body))
 
     def _options(self, request: Request) -> Response:
+        if request.path == GRAPHQL:
+            return Response(204, [("allow", "GET, HEAD, OPTIONS, POST")])
         table = self.table(self._settling.release(request).name)
         allowed = ["GET", "OPTIONS"] if request.path == "*" else table.allowed(split(request.path))
         if not allowed:

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
+from mallcore.api.graphql.options import GraphQLOptions
 from mallcore.api.rules.addresses import Header
 from mallcore.kernel.context import Context, Principal
 from mallcore.kernel.operations import Catalogue
@@ -122,6 +123,7 @@ class Options:
     max_refusals: int = 300
     version: str = "latest"
     blocking: bool = False
+    graphql: GraphQLOptions = field(default_factory=GraphQLOptions)
 
 
 def on_event_loop() -> bool:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from mallcore.api.graphql.options import GraphQLOptions
@@ -19,16 +18,13 @@ if TYPE_CHECKING:
 __all__ = ["GraphQLOptions", "face", "schema", "sdl"]
 
 
-def face(mall: Mall, view_of: Callable[[str | None], View], options: GraphQLOptions | None = None) -> GraphQL:
-    """The GraphQL of a mall; `MissingExtra` where graphql-core is not installed.
-
-    ``view_of`` tells the view of a version by its name, or the usual one.
-    """
+def face(mall: Mall, options: GraphQLOptions | None = None) -> GraphQL:
+    """The GraphQL of a mall; `MissingExtra` where graphql-core is not installed."""
     try:
         from mallcore.api.graphql.face import GraphQL
     except ModuleNotFoundError as error:
         raise _missing(error) from None
-    return GraphQL(mall, view_of, options)
+    return GraphQL(mall, options)
 
 
 def schema(view: View) -> Any:

@@ -44,14 +44,14 @@ def answer_type(request: Request) -> str:
 def asked(request: Request, max_body: int) -> Asked:
     """The parameters in a request's query string (GET) or body (POST)."""
     if request.method in READS:
-        return _checked(_in_query(request.query))
+        return checked(_in_query(request.query))
     if request.method != "POST":
         raise Refused(
             405, InvalidInput(field="method", reason="send GET or POST"), {"allow": "GET, HEAD, OPTIONS, POST"}
         )
     if len(request.body) > max_body:
         raise Refused(413, LimitExceeded(what="the request's body", actual=len(request.body), limit=max_body))
-    return _checked(_in_body(request))
+    return checked(_in_body(request))
 
 
 def _in_query(query: str) -> dict[str, Any]:
@@ -106,7 +106,8 @@ def _no_constant(text: str) -> Any:
     raise ValueError(f"{text} is no JSON number")
 
 
-def _checked(given: Mapping[str, Any]) -> Asked:
+def checked(given: Mapping[str, Any]) -> Asked:
+    """The parameters, each of its type."""
     for name, kind in (
         ("query", str),
         ("operationName", str),

@@ -27,16 +27,17 @@ class Session:
     """What the fields of one document share: what reads, reads in one unit of work; what writes, in one of its own."""
 
     def __init__(self, request: Request, begin: Begin) -> None:
-        self._request = request
+        self.request = request
         self._begin = begin
         self._work: AbstractContextManager[Context] | None = None
         self._ctx: Context | None = None
         self._loading = Loading(self.context)
+        self.watched: list[tuple[Face, Mapping[str, Any]]] = []
 
     def context(self) -> Context:
         """The unit of work that reads."""
         if self._ctx is None:
-            self._work = self._begin(self._request)
+            self._work = self._begin(self.request)
             self._ctx = self._work.__enter__()
         return self._ctx
 
@@ -48,10 +49,14 @@ class Session:
         """Run a query together with all others that are asked for now."""
         return self._loading.load(face, given)
 
+    def watch(self, face: Face, given: Mapping[str, Any]) -> None:
+        """Note what is to be watched."""
+        self.watched.append((face, given))
+
     def write(self, face: Face, given: Mapping[str, Any]) -> Any:
         """Run an operation in a unit of work of its own, which is committed before anything else is done."""
         self.close()
-        with self._begin(self._request) as ctx:
+        with self._begin(self.request) as ctx:
             return called(face, ctx, given)
 
     def close(self) -> None:
@@ -66,11 +71,11 @@ class Session:
 
 def executed(
     schema: GraphQLSchema, document: DocumentNode, name: str | None, variables: dict[str, Any] | None, session: Session,
-    deadline: Any = None,
+    deadline: Any = None, root: Any = None,
 ) -> ExecutionResult:  # fmt: skip
-    """Execute a query or a mutation; waits until all of it is there."""
+    """Execute an operation; waits until all of it is there."""
     built = CompilingExecutor.build(
-        schema, document, None, session, variables, name, is_awaitable=_is_coroutine, is_async_iterable=_never
+        schema, document, root, session, variables, name, is_awaitable=_is_coroutine, is_async_iterable=_never
     )
     if isinstance(built, list):
         return ExecutionResult(None, built)

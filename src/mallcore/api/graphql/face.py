@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from threading import Lock
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -57,13 +57,10 @@ class Prepared:
 
 
 class GraphQL:
-    """The GraphQL of a mall. ``view_of`` tells the view of a version by its name (nothing: the usual one)."""
+    """The GraphQL of a mall."""
 
-    def __init__(
-        self, mall: Mall, view_of: Callable[[str | None], View], options: GraphQLOptions | None = None
-    ) -> None:
+    def __init__(self, mall: Mall, options: GraphQLOptions | None = None) -> None:
         self.mall = mall
-        self.view_of = view_of
         self.options = options or GraphQLOptions()
         self.limits = self.options.limits or limits.Limits()
         self._rules = [*specified_rules, *([] if self.options.introspection else [NoSchemaIntrospectionCustomRule])]

@@ -29,6 +29,10 @@ class Session(Protocol):
         """Run a query together with all others that are asked for now."""
         ...
 
+    def watch(self, face: Face, given: Mapping[str, Any]) -> None:
+        """Note what is to be watched."""
+        ...
+
 
 def reading(face: Face, page: Paging | bool) -> Resolver:
     """The resolver of a query."""
@@ -48,6 +52,22 @@ def writing(face: Face) -> Resolver:
 
     def resolve(root: Any, info: Any, **given: Any) -> Any:
         return info.context.write(face, given)
+
+    return resolve
+
+
+START: Any = object()
+"""The root value of a subscription that is to begin; later it is what has happened."""
+
+
+def watching(face: Face) -> Resolver:
+    """The resolver of a subscription's field: at first it notes what to watch, then it shows each item."""
+
+    def resolve(root: Any, info: Any, **given: Any) -> Any:
+        if root is not START:
+            return root
+        info.context.watch(face, given)
+        return None
 
     return resolve
 

@@ -27,7 +27,7 @@ from mallcore.api.graphql.inputs import Inputs
 from mallcore.api.graphql.kinds import members_of
 from mallcore.api.graphql.names import field_name, pascal, text_of
 from mallcore.api.graphql.outputs import NODE, PAGE_INFO, Fields, Outputs, page_item
-from mallcore.api.graphql.resolving import Finder, following, reading, writing
+from mallcore.api.graphql.resolving import Finder, following, reading, watching, writing
 from mallcore.api.versions import Face, View
 
 _lock = threading.Lock()
@@ -86,11 +86,11 @@ class _Making:
     def _field(self, face: Face, place: str) -> GraphQLField:
         owner = pascal(face.operation.name)
         kind, page = self._answer(face, owner, paged=place == "query")
-        resolve = reading(face, page) if place == "query" else writing(face) if place == "mutation" else None
+        resolve = {"query": reading(face, page), "mutation": writing(face)}.get(place, watching(face))
         return GraphQLField(
             kind,
             args=self._inputs.arguments(face, owner, {}, isinstance(page, Paging)),
-            resolve=resolve or (lambda item, info, **given: item),
+            resolve=resolve,
             description=text_of(face.operation.description),
             deprecation_reason=face.deprecated.get(""),
             extensions={"mall.face": face},
