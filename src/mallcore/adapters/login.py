@@ -7,6 +7,7 @@ other WSGI applications `LoginWSGI` (by Werkzeug's ``DispatcherMiddleware``).
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
@@ -21,7 +22,6 @@ from mallcore.api import (
     Refused,
     Request,
     Response,
-    address_of,
     cookie,
     cookie_name,
     cookies_of,
@@ -55,9 +55,10 @@ class LoginPages(Dispatch):
     """
 
     def __init__(
-        self, mall: Mall, url: str, *, after_logout: str = "/", failed: str | None = None, secure: bool = True
-    ) -> None:
-        super().__init__(mall, lambda _: None, Options(max_body=_MOST_BODY))
+        self, mall: Mall, url: str, *, after_logout: str = "/", failed: str | None = None, secure: bool = True,
+        options: Options | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(mall, lambda _: None, replace(options or Options(), max_body=_MOST_BODY))
         parts = urlsplit(url)
         if parts.scheme not in (("https",) if secure else ("https", "http")) or not parts.netloc or parts.query:
             raise InvalidSettings(setting="url", reason=f"{url[:200]!r} is no https URL of a place")
@@ -149,7 +150,7 @@ class LoginPages(Dispatch):
 
 
 def _caller(request: Request) -> Caller:
-    return Caller(address_of(request), request.headers.get("user-agent", ""))
+    return Caller(request.address, request.headers.get("user-agent", ""))
 
 
 def _single(text: str) -> dict[str, str]:

@@ -7,7 +7,6 @@ from mallcore.api.bearers import bearer
 from mallcore.api.bodies import Form
 from mallcore.api.cookies import (
     SESSION,
-    address_of,
     cookie,
     cookie_name,
     cookies_of,
@@ -34,7 +33,6 @@ __all__ = [
     "Refused",
     "Request",
     "Response",
-    "address_of",
     "bearer",
     "cookie",
     "cookie_name",

@@ -7,14 +7,13 @@ both. The cookie itself is ``SameSite=Lax``, which is the second defence.
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Iterable, Iterator
 from urllib.parse import urlsplit
 
-from mallcore.api.http import Authenticate, Mall, Request
+from mallcore.api.http import Authenticate, Mall, Request, on_event_loop
 from mallcore.api.rules.problems import Refused
-from mallcore.errors import Denied
+from mallcore.errors import BadCredential, Denied
 from mallcore.kernel.context import Principal
 from mallcore.kernel.ports import Presented, Verifiers
 from mallcore.kernel.work import MemoryOnly
@@ -57,12 +56,6 @@ def cookie(name: str, value: str, seconds: int, *, secure: bool) -> tuple[str, s
     return "set-cookie", f"{kept}; Secure" if secure else kept
 
 
-def address_of(request: Request) -> str:
-    """Where the connection comes from, as the server has it: behind a proxy it is the server's part to believe that."""
-    client = request.origin.get("client")
-    return str(client[0] if client else request.origin.get("REMOTE_ADDR", ""))[:100]
-
-
 def refuse_cross_site(request: Request, *, secure: bool, origins: Iterable[str] = ()) -> None:
     """Refuse what another site made a browser send. ``origins`` are others that may (``https://shop.example``)."""
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
@@ -70,8 +63,8 @@ def refuse_cross_site(request: Request, *, secure: bool, origins: Iterable[str] 
     same_site = site is None or site in ("same-origin", "none") or allowed
     same_origin = origin is None or allowed or _is_own(origin, request, secure)
     if (site is None and origin is None) or not (same_site and same_origin):
-        reason = "a request with a session's cookie that changes something must come from this site itself"
-        raise Refused(403, Denied(f"{reason[0].upper()}{reason[1:]}.", reason="cross-site"))
+        message = "A request with a session's cookie that changes something must come from this site itself."
+        raise Refused(403, Denied(message, reason="cross-site"))
 
 
 def _is_own(origin: str, request: Request, secure: bool) -> bool:
@@ -99,24 +92,13 @@ def session_cookie(
             return None if otherwise is None else otherwise(request)
         if request.method not in _SAFE or "upgrade" in request.headers:
             refuse_cross_site(request, secure=secure, origins=trusted)
-        if _on_event_loop():
+        with mall.memory(_SYSTEM) as ctx:
+            verifier = ctx.port(Verifiers).of(token)
+        if verifier is None:
+            raise BadCredential(reason="its cookie is no session's")
+        if on_event_loop():
             raise MemoryOnly()  # the database has to be asked: in a thread
-        return of_token(mall, token, address_of(request))
+        found: Principal = verifier.verify(Presented(token, request.address, request.request_id or None))
+        return found
 
     return authenticate
-
-
-def of_token(mall: Mall, token: str, address: str) -> Principal | None:
-    """Whose a token is, by the mall's own verifiers; raises `Unauthenticated`."""
-    with mall.memory(_SYSTEM) as ctx:
-        verifier = ctx.port(Verifiers).of(token)
-    found: Principal | None = None if verifier is None else verifier.verify(Presented(token, address))
-    return found
-
-
-def _on_event_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True

@@ -46,6 +46,7 @@ from mallcore.kernel.context import Context, Principal
 from mallcore.kernel.events import AccessDenied
 from mallcore.kernel.ids import is_text
 from mallcore.kernel.keys import Keyring
+from mallcore.kernel.sparing import Sparing, neighbourhood
 
 SLOTS = "abcd"
 """So many sign-ins of one browser can be under way at once: each has a cookie."""
@@ -131,6 +132,7 @@ class SigningIn:
 
     def __init__(self, begin: Callable[[Principal], AbstractContextManager[Context]]) -> None:
         self._begin = begin
+        self._sparing = Sparing(20, 300)
 
     def start(
         self, provider: str, redirect_uri: str, return_to: str = "/", *, had: Iterable[str] = (),
@@ -194,15 +196,19 @@ class SigningIn:
             raise
 
     def _record(self, refused: MallError, provider: str, caller: Caller) -> None:
-        with self._begin(_SYSTEM) as ctx:
-            details = {
-                **caller.details,
-                "provider": provider[:60],
-                "reason": str(refused.details.get("reason", refused.code)),
-            }
-            ctx.work.denials.append(
-                AccessDenied(subject="mall", operation="access.sign_in", principal="anonymous:*", details=details)
+        withheld = self._sparing.take(neighbourhood(caller.address))
+        if withheld is not None:
+            told = {"provider": provider[:60], **({"withheld": withheld} if withheld else {})}
+            reason = str(refused.details.get("reason", refused.code))
+            event = AccessDenied(
+                subject="sign-in",
+                operation="access.sign_in",
+                principal="anonymous:*",
+                reason=reason,
+                details={**caller.details, **told},
             )
+            with self._begin(_SYSTEM) as ctx:
+                ctx.work.denials.append(event)
 
 
 def _taken(ctx: Context, provider: str, returned: Returned) -> dict[str, Any]:

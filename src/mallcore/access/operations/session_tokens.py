@@ -14,10 +14,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from mallcore.access.model.logins import session as sessions
 from mallcore.access.operations.sessions import Caller, Lives, of_token
 from mallcore.access.rules.logins import PREFIX, why_over
-from mallcore.errors import MallError, Unauthenticated
+from mallcore.errors import BadCredential, MallError
 from mallcore.kernel.context import Context, Credential, Principal
 from mallcore.kernel.events import AccessDenied
 from mallcore.kernel.ports import Presented
+from mallcore.kernel.sparing import Sparing, neighbourhood
 
 SEEN_EVERY = timedelta(seconds=60)
 _MOST_NOTED = 1000
@@ -30,8 +31,9 @@ class SessionTokens:
     So the end of a session counts with the next request, in every process. A refusal goes on record.
     """
 
-    def __init__(self, begin: Callable[[Principal], AbstractContextManager[Context]]) -> None:
+    def __init__(self, begin: Callable[..., AbstractContextManager[Context]]) -> None:
         self._begin = begin
+        self._sparing = Sparing(20, 300)
         self._noted: dict[str, datetime] = {}
         self._since: datetime | None = None
         self._lock = threading.Lock()
@@ -46,15 +48,24 @@ class SessionTokens:
 
     def verify(self, presented: Presented) -> Principal:
         """The user behind the token."""
-        with self._begin(_SYSTEM) as ctx:
+        with self._begin(_SYSTEM, request_id=presented.request_id) as ctx:
             row, now = of_token(ctx, presented.token), ctx.now()
             why = "unknown" if row is None else self._why_over(ctx, row, now)
             if why is not None:
-                _refuse(ctx, row, why, presented.address)
+                self._refuse(ctx, row, why, presented.address)
             due = self._note(row, now)
         if due:
             self.flush()
         return Principal("user", row.principal.partition(":")[2], row.id, Credential(row.id))
+
+    def _refuse(self, ctx: Context, row: Any, why: str, address: str) -> NoReturn:
+        """A token that is good no more may be a stolen one: whoever looks finds that it was shown."""
+        withheld = self._sparing.take(neighbourhood(address))
+        if withheld is not None:
+            details = {**Caller(address).details, **({"withheld": withheld} if withheld else {})}
+            subject, whose = ("session", "anonymous:*") if row is None else (row.id, row.principal)
+            ctx.work.denials.append(AccessDenied(subject=subject, principal=whose, reason=why, details=details))
+        raise BadCredential(reason="the session is over")
 
     def _why_over(self, ctx: Context, row: Any, now: datetime) -> str | None:
         seen = self._noted.get(row.id)
@@ -90,16 +101,3 @@ class SessionTokens:
             seen: dict[str, Any] = {"seen_at": bindparam("at"), "idle_until": bindparam("until")}
             which = (sessions.c.id == bindparam("which"), sessions.c.seen_at < bindparam("at"))
             ctx.execute(update(sessions).where(*which).values(seen), rows)
-
-
-def _refuse(ctx: Context, row: Any, why: str, address: str) -> NoReturn:
-    """A token that is good no more may be a stolen one: whoever looks finds that it was shown."""
-    ctx.work.denials.append(
-        AccessDenied(
-            subject="mall" if row is None else row.id,
-            operation="access.session",
-            principal="anonymous:*" if row is None else row.principal,
-            details={**Caller(address).details, "reason": why},
-        )
-    )
-    raise Unauthenticated("This session is over: sign in again.")
