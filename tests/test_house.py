@@ -26,7 +26,8 @@ LONGEST_ADAPTER = 200
 FORBIDDEN_MODULES = {"base", "common", "helpers", "manager", "misc", "service", "services", "util", "utils"}
 FORBIDDEN_CLASSES = re.compile(r"^(Abstract|Base)(?=[A-Z]|$)|(Base|Impl|Manager)$")
 OPTIONAL = {
-    *("adlfs", "aiosqlite", "authlib", "fastapi", "flask", "graphql", "hypothesis", "joserfc", "limits", "psutil", "psycopg"),
+    *("adlfs", "aiosqlite", "authlib", "fastapi", "flask", "graphql", "hypothesis", "joserfc", "limits"),
+    *("psutil", "psycopg"),
     *("pytest", "redis", "rich", "s3fs", "starlette", "typer", "uvicorn"),
 }
 OPEN_ROOMS = ("adapters", "backends", "testing")  # packages whose modules are doors of their own

@@ -71,13 +71,20 @@ class OAuthStore:
                 return False, None
             return True, None if refresh is None else oauth_tokens.keep_refresh(ctx, code.family, refresh)
 
-    def refresh(self, text: str) -> Refresh | None:
-        """The refresh token and its family. One that was used ends the family."""
+    def refresh(self, text: str, client: str) -> Refresh | None:
+        """The refresh token of a client, and its family. One that was used ends the family."""
         with self._apart() as ctx:
             found = oauth_tokens.find_refresh(ctx, text)
-            if found is not None and found.used:
+            if found is None or found.client != client:
+                return None
+            if found.used:
                 oauth_tokens.end_tokens(ctx, found.family, "a refresh token was used twice")
             return found
+
+    def look_at(self, text: str) -> Refresh | None:
+        """The refresh token and its family, for whoever asks about it: that does not use it."""
+        with self._begin(_SERVER) as ctx:
+            return oauth_tokens.find_refresh(ctx, text)
 
     def rotate(self, text: str, refresh: Refresh, seconds: float) -> str | None:
         """The next refresh token in the place of this one; nothing if another was faster, or the family ended."""

@@ -24,7 +24,7 @@ class Issuer:
     ``jwks_url``, or from where its own metadata says, if that is the same host. ``algorithms`` are those it signs with.
 
     ``name`` tells its people from others: a token for the subject ``42`` is ``user:<name>/42``, or, if it was made for
-    no person, ``client:<name>/42``. ``principal`` may decide otherwise. A token allows what permissions its scopes name,
+    no person, ``client:<name>/42``. ``principal`` may decide otherwise. A token allows what its scopes are named after,
     nothing without any; ``scopes`` says, by name, what its own words mean here.
 
     ``leeway`` seconds clocks may differ. A token that was checked is not checked again for ``lag`` seconds: as long a

@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import re
 from base64 import urlsafe_b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from urllib.parse import urlsplit
 
 from mallcore.access.rules import allows
@@ -122,20 +122,31 @@ def checked_scopes(scopes: Iterable[str], known: Iterable[str]) -> list[str]:
     return sorted(set(scopes))
 
 
-def covers(allowed: Iterable[str], scope: str) -> bool:
+def covers_scope(allowed: Iterable[str], scope: str) -> bool:
     """Whether a set of scopes includes another one, pattern or not.
 
-    >>> covers({"structure.*"}, "structure.read"), covers({"structure.read"}, "structure.*")
+    >>> covers_scope({"structure.*"}, "structure.read"), covers_scope({"structure.read"}, "structure.*")
     (True, False)
     """
     held = set(allowed)
     return scope in held or "*" in held or (scope != "*" and f"{scope.split('.', 1)[0]}.*" in held)
 
 
-def narrowed(scopes: Iterable[str], held: Iterable[str], known: Iterable[str]) -> tuple[str, ...]:
+def scopes_within(text: str, allowed: Sequence[str]) -> tuple[str, ...] | None:
+    """The scopes of a request, or all that are allowed, if it has none; nothing, if one of them is not allowed."""
+    try:
+        asked = scopes_of(text)
+    except InvalidInput:
+        return None
+    if not asked:
+        return tuple(allowed)
+    return asked if all(covers_scope(allowed, scope) for scope in asked) else None
+
+
+def narrowed_scopes(scopes: Iterable[str], held: Iterable[str], known: Iterable[str]) -> tuple[str, ...]:
     """The scopes, as far as somebody holds them: a pattern that is held only in part becomes what is held of it.
 
-    >>> narrowed(["structure.*"], {"structure.read"}, {"structure.read", "structure.edit"})
+    >>> narrowed_scopes(["structure.*"], {"structure.read"}, {"structure.read", "structure.edit"})
     ('structure.read',)
     """
     mine, names, kept = set(held), set(known), set[str]()
