@@ -38,26 +38,26 @@ class MallASGI:
             await send({"type": "websocket.close", "code": 1000})
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = _request(scope)
+        request = request_of(scope)
         response = self.dispatch.quick(request)
         if response is None:
             response = await self._patient(request, receive)
         if response is None:
             return
         if response.chunks is not None:
-            await self._contents.send(_start(response), response.chunks, receive, send)
+            await self._contents.send(start_of(response), response.chunks, receive, send)
         elif response.stream is None:
-            await send(_start(response))
+            await send(start_of(response))
             await send({"type": "http.response.body", "body": response.body})
         else:
-            await _Streaming(response.stream, receive, send).run(_start(response))
+            await _Streaming(response.stream, receive, send).run(start_of(response))
 
     async def _patient(self, request: Request, receive: Receive) -> Response | None:
         """The response of what may wait; nothing when the client is gone."""
         if self.dispatch.streams_body(request):
             return await self._uploads.run(request, receive)
         if request.method not in _BODILESS:
-            body = await _body(request, receive, self.dispatch.options.max_body)
+            body = await body_of(request, receive, self.dispatch.options.max_body)
             if body is None:
                 return None
             request.body = body
@@ -75,7 +75,7 @@ class MallASGI:
                 return
 
 
-def _request(scope: Scope) -> Request:
+def request_of(scope: Scope) -> Request:
     base, path = scope.get("root_path", "").rstrip("/"), scope["path"]
     if base and (path == base or path.startswith(base + "/")):
         path = path[len(base) :]
@@ -89,7 +89,7 @@ def _request(scope: Scope) -> Request:
     return Request(scope["method"], path or "/", query, headers, base=base, origin=scope, raw_path=raw)
 
 
-async def _body(request: Request, receive: Receive, limit: int) -> bytes | None:
+async def body_of(request: Request, receive: Receive, limit: int) -> bytes | None:
     """The body, up to one byte more than the limit; nothing when the client is gone."""
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and len(declared) < 19 and int(declared) > limit:
@@ -107,7 +107,7 @@ async def _body(request: Request, receive: Receive, limit: int) -> bytes | None:
     return b"".join(parts)
 
 
-def _start(response: Response) -> dict[str, Any]:
+def start_of(response: Response) -> dict[str, Any]:
     headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers]
     return {"type": "http.response.start", "status": response.status, "headers": headers}
 

@@ -26,8 +26,8 @@ class MallWSGI:
         self.dispatch = Dispatch(mall, authenticate, options, read_form)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        path = _decoded(environ.get("PATH_INFO", "")) or "/"
-        request = request_of(environ, _decoded(environ.get("SCRIPT_NAME", "")), path)
+        path = decoded(environ.get("PATH_INFO", "")) or "/"
+        request = request_of(environ, decoded(environ.get("SCRIPT_NAME", "")), path)
         response = self.dispatch.quick(request)
         if response is None:
             response = self._patient(request, environ)
@@ -42,7 +42,7 @@ class MallWSGI:
 
     def _patient(self, request: Request, environ: WSGIEnvironment) -> Response:
         if not self.dispatch.streams_body(request):
-            request.body = _body(request, environ, self.dispatch.options.max_body)
+            request.body = body_of(request, environ, self.dispatch.options.max_body)
         elif not end_known(request, environ):
             return self.dispatch.refuse(request, no_length())
         else:
@@ -91,12 +91,12 @@ def status_line(response: Response) -> str:
     return f"{response.status} {HTTPStatus(response.status).phrase if known else 'Refused'}"
 
 
-def _decoded(text: str) -> str:
+def decoded(text: str) -> str:
     """PEP 3333 hands bytes as if they were Latin-1."""
     return text.encode("latin-1").decode("utf-8", "replace")
 
 
-def _body(request: Request, environ: Mapping[str, Any], limit: int) -> bytes:
+def body_of(request: Request, environ: Mapping[str, Any], limit: int) -> bytes:
     """The body, up to one byte more than the limit. Without a length there is one only if the server marks its end."""
     if request.method in ("GET", "HEAD", "OPTIONS"):
         return b""
