@@ -40,8 +40,7 @@ class Interest:
         if known is None:
             generation = self.generation
             known = ctx.execute(_ANY).first() is not None
-            if generation == self.generation:
-                self._anybody = known
+            self.notice(known, generation)
         return known
 
     def wanted(self, ctx: Context) -> list[Wanted]:
@@ -60,6 +59,11 @@ class Interest:
         ctx.work.on_rollback(lambda: ctx.work.local.pop(TOPIC, None) and None)
         ctx.backend.announce(ctx.connection, f"{TOPIC} *")
 
+    def notice(self, anybody: bool, generation: int) -> None:
+        """Remember what was read, unless something changed since it was."""
+        if generation == self.generation:
+            self._anybody = anybody
+
     def forget(self) -> None:
         """Look anew from here on."""
         self.generation += 1
@@ -69,8 +73,8 @@ class Interest:
 def look(ctx: Context) -> None:
     """See whether there is a subscription now."""
     interest = ctx.port(Interest)
-    interest.forget()
-    interest.anybody(ctx)
+    generation = interest.generation
+    interest.notice(ctx.execute(_ANY).first() is not None, generation)
 
 
 class Outbox:
