@@ -1,14 +1,16 @@
-"""Paths that count only as they were sent: another spelling of a link is refused, and on record."""
+"""What is sent counts as it was sent: links in another spelling are refused, and bodies say their type."""
 
 from __future__ import annotations
 
-from urllib.parse import unquote
+import json
+from urllib.parse import unquote, urlencode
 
 import pytest
 
 from mallcore import Mall, Principal, attachments, audit
 from mallcore.api import Dispatch, Request, Response
 from tests.adapters.faces import authenticate
+from tests.api.conftest import Asking
 
 ME = Principal.system("test")
 
@@ -49,3 +51,22 @@ def test_a_public_file_has_one_address(mall: Mall) -> None:
 
 
 PICTURE = bytes.fromhex("47494638396101000100800000ffffff00000021f90401000000002c00000000010001000002024401003b")
+
+
+def test_a_body_may_say_its_type(mall: Mall) -> None:
+    """What is sent as a picture is declared so; a parameter counts before the header; bytes say nothing."""
+    ask = Asking(Dispatch(mall, authenticate))
+    given = {"owner": "channel:books", "file_name": "a.gif", "slot": "file"}
+
+    def declared(content_type: str, **more: str) -> str | None:
+        query = urlencode({**given, **more})
+        response = ask("POST", "/attachments", PICTURE, query=query, content_type=content_type)
+        assert response.status == 201, response.body
+        found: str | None = json.loads(response.body)["declared_type"]
+        return found
+
+    assert declared("image/gif") == "image/gif"
+    assert declared("image/gif; charset=x", declared_type="image/png") == "image/png"
+    assert declared("application/octet-stream") is None
+    untold = "application/x-www-form-urlencoded"
+    assert ask("POST", "/attachments", PICTURE, query=urlencode(given), content_type=untold).status == 415

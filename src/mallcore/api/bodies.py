@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 
+ANY = "*/*"
+_UNTOLD = "application/x-www-form-urlencoded"
+
+
 class Source(Protocol):
     """Where an adapter's server gives a body: nothing means that it is over; an `OSError`, that it is cut off."""
 
@@ -97,7 +101,12 @@ def length_of(header: str) -> int | None:
 
 
 def refuse_other_types(content_type: str | None, accepts: tuple[str, ...]) -> None:
-    """415 for a body of a type that is not taken; one that is not named is taken as the first."""
+    """415 for a body of a type that is not taken; one that is not named is taken as the first.
+
+    Where any type is taken, the one that clients send when nobody told them a type says nothing, and is refused.
+    """
+    if content_type and ANY in accepts and media_type(content_type) != _UNTOLD:
+        return
     if content_type and accepts and media_type(content_type) not in accepts:
         raise Refused(415, InvalidInput(field="content-type", reason=f"send {' or '.join(accepts)}"))
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any, BinaryIO, cast
 
 from mallcore.api.arguments import arguments
-from mallcore.api.bodies import Body, Form, Forms, Paced, is_form, length_of, refuse_larger, refuse_other_types
+from mallcore.api.bodies import ANY, Body, Form, Forms, Paced, is_form, length_of, refuse_larger, refuse_other_types
 from mallcore.api.http import Options, Request
 from mallcore.api.rules.negotiation import media_type
 from mallcore.api.rules.openapi import FORM
@@ -18,6 +18,7 @@ from mallcore.api.table import Route
 from mallcore.errors import InvalidInput
 
 _FILE = "file"
+_BYTES = "application/octet-stream"
 
 
 class Receiver:
@@ -41,7 +42,7 @@ class Receiver:
         body = self.opened(request)
         if not is_form(content_type):
             brought = {cast(str, route.rest.raw): body, **_said(route, request.method, content_type)}
-            yield arguments(route, path, request, brought)
+            yield {**_declared(route, content_type), **arguments(route, path, request, brought)}
             return
         if not route.rest.posted:
             let_in()
@@ -76,6 +77,12 @@ def _brought(route: Route, form: Form) -> dict[str, Any]:
         if name in route.fields and said:
             found.setdefault(name, said)
     return {**found, raw: form.file}
+
+
+def _declared(route: Route, content_type: str | None) -> dict[str, Any]:
+    """The type that a body is said to have, unless a parameter says another."""
+    said = ANY in route.rest.accepts and "declared_type" in route.fields and content_type
+    return {"declared_type": media_type(said)} if said and media_type(said) != _BYTES else {}
 
 
 def _said(route: Route, method: str, content_type: str | None) -> dict[str, Any]:

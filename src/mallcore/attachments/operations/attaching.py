@@ -50,7 +50,7 @@ from mallcore.kernel.ports import Subject
 
 Attach = Annotated[AttachmentRef | None, Field(description="The attachment that gets it; default: a new one.")]
 Labelled = Annotated[LabelName | None, Field(description="The label that moves to the new version, if any.")]
-_MEDIA = ("application/octet-stream", "multipart/form-data")
+_MEDIA = ("application/octet-stream", "multipart/form-data", "*/*")
 Expect = Annotated[
     int | None, Field(ge=0, le=999_999_999, description="The version at which the label must stand; 0: at none.")
 ]
