@@ -9,6 +9,7 @@ from typing import Any
 
 from mallcore.adapters.bridging import Contents, Receive, Send, Uploads
 from mallcore.adapters.forms import read_form
+from mallcore.adapters.graphql_ws import GraphQLSockets
 from mallcore.api import Authenticate, Dispatch, EventStream, Mall, Options, Request, Response
 
 __all__ = ["MallASGI", "Receive", "Scope", "Send"]
@@ -28,6 +29,7 @@ class MallASGI:
         self.dispatch = Dispatch(mall, authenticate, options, read_form)
         self._uploads = Uploads(self.dispatch)
         self._contents = Contents(self.dispatch.options)
+        self._sockets = GraphQLSockets(self.dispatch)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -35,7 +37,7 @@ class MallASGI:
         elif scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         else:
-            await send({"type": "websocket.close", "code": 1000})
+            await self._sockets.serve(request_of(scope), scope.get("subprotocols") or [], receive, send)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = request_of(scope)
@@ -63,6 +65,11 @@ class MallASGI:
             request.body = body
         return await asyncio.to_thread(self.dispatch.run, request)
 
+    def close(self) -> None:
+        """End all streams and WebSockets: the server goes."""
+        self._sockets.close()
+        self.dispatch.close()
+
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         """The mall belongs to the host, so nothing is opened or closed here but the streams."""
         while True:
@@ -70,7 +77,7 @@ class MallASGI:
             if message["type"] == "lifespan.startup":
                 await send({"type": "lifespan.startup.complete"})
             elif message["type"] == "lifespan.shutdown":
-                self.dispatch.close()
+                self.close()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 
@@ -86,7 +93,7 @@ def request_of(scope: Scope) -> Request:
         headers[name] = f"{headers[name]}{glue}{text}" if name in headers else text
     query = scope.get("query_string", b"").decode("latin-1")
     raw = (scope.get("raw_path") or b"").decode("latin-1")
-    return Request(scope["method"], path or "/", query, headers, base=base, origin=scope, raw_path=raw)
+    return Request(scope.get("method", "GET"), path or "/", query, headers, base=base, origin=scope, raw_path=raw)
 
 
 async def body_of(request: Request, receive: Receive, limit: int) -> bytes | None:

@@ -45,7 +45,7 @@ def _routed(
     mall: Mall, authenticate: Authenticate, prefix: str, options: Options | None
 ) -> "tuple[APIRouter, _Documented]":
     try:
-        from fastapi import APIRouter, Request, Response
+        from fastapi import APIRouter, Request, Response, WebSocket
     except ImportError as error:
         raise MissingExtra(what="The FastAPI adapter", extra="fastapi") from error
     asgi = MallASGI(mall, authenticate, options=options)
@@ -55,7 +55,7 @@ def _routed(
     async def lifespan(app: Any) -> AsyncIterator[None]:
         documented.show_in(app)
         yield
-        asgi.dispatch.close()
+        asgi.close()
 
     router = APIRouter(prefix=prefix, lifespan=lifespan)
 
@@ -65,6 +65,11 @@ def _routed(
         async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
             base = scope["path"].removesuffix("/" + scope["path_params"]["path"])
             await asgi({**scope, "root_path": base}, receive, send)
+
+    @router.websocket("/{path:path}")
+    async def connect(socket: WebSocket) -> None:
+        base = socket.scope["path"].removesuffix("/" + socket.scope["path_params"]["path"])
+        await asgi({**socket.scope, "root_path": base}, socket.receive, socket.send)
 
     @router.api_route("/{path:path}", methods=_METHODS, name=documented.name, include_in_schema=False)
     async def answer(request: Request) -> Response:

@@ -24,7 +24,7 @@ from mallcore.api.receiving import Receiver
 from mallcore.api.rules.negotiation import EVENTS, request_id_of
 from mallcore.api.rules.problems import Refused, status_of
 from mallcore.api.rules.routes import split
-from mallcore.api.settling import Settling
+from mallcore.api.settling import GRAPHQL, Settling
 from mallcore.api.streams import Streams
 from mallcore.api.table import Table
 from mallcore.api.tus import Tus
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("mallcore.api")
 _NOBODY = Principal.anonymous()
-GRAPHQL = "/graphql"
 
 
 class Dispatch:

@@ -12,6 +12,7 @@ from mallcore.api.rules.problems import Refused
 from mallcore.api.versions import Release
 from mallcore.errors import InvalidInput, VersionBrownOut, VersionSunset
 
+GRAPHQL = "/graphql"
 _ENDING = ("deprecated", "brown-out", "sunset")
 
 
@@ -95,6 +96,12 @@ class Settling:
             return VersionSunset(**told)
         until = next(end for begin, end in release.brown_outs if begin <= now < end)
         return VersionBrownOut(until=until.isoformat(), **told)
+
+
+def is_graphql(path: str) -> bool:
+    """Whether GraphQL answers at a path, be it in the path of a version."""
+    named = versioning.in_path(path)
+    return (path if named is None else named.path) == GRAPHQL
 
 
 def _wrong(reason: str) -> Refused:

@@ -159,7 +159,7 @@ def run(mall: Mall, door: Door) -> None:
 
     class Server(uvicorn.Server):
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-            api.dispatch.close()  # streams first: they would be waited for
+            api.close()  # streams first: they would be waited for
             await super().shutdown(sockets)
 
     mall.start_scheduler()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -23,6 +24,7 @@ from mallcore.api.versions import Face, View
 from mallcore.errors import MallError
 from mallcore.kernel.operations import run
 
+log = logging.getLogger("mallcore.api")
 Json = dict[str, Any]
 
 
@@ -103,3 +105,11 @@ def _watched(
         return _run(graphql, ready, given, schema, Session(request, begin), item)
 
     return Watch(execute, face, changes)
+
+
+def unexpected(error: Exception, request: Request) -> list[Json]:
+    """What is told of an error that ended an operation: of our own all, of any other nothing but where it is logged."""
+    if isinstance(error, MallError):
+        return [of_mall(error, request.request_id)]
+    log.error("request %s failed in GraphQL", request.request_id, exc_info=error)
+    return [of_mall(MallError(), request.request_id)]
