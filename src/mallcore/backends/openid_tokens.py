@@ -8,6 +8,7 @@ import hmac
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from mallcore.backends.openid_keys import PublicKeys
@@ -57,16 +58,32 @@ def proven(token: Any, keys: PublicKeys, algorithms: Collection[str], typed: Col
     if str(header.get("typ", "JWT")).lower().removeprefix("application/") not in typed:
         raise refused("its token is of another kind")
     key = keys.find(algorithm, kid)
-    registry = jws.JWSRegistry(algorithms=[algorithm])
-    registry.max_header_length, registry.max_payload_length = 4 << 10, _LONGEST
     try:
-        found = jws.deserialize_compact(token, key, registry=registry)
+        found = jws.deserialize_compact(token, key, registry=_registry(algorithm))
         claims = json.loads(found.payload or b"")
     except (JoseError, ValueError, TypeError, RecursionError):
         raise refused("the signature of its token does not hold") from None
     if not isinstance(claims, dict):
         raise refused("its token says nothing")
     return Proven(header, claims)
+
+
+@lru_cache
+def _registry(algorithm: str) -> Any:
+    """What verifies by one algorithm, and by no other."""
+    from joserfc.errors import UnsupportedAlgorithmError
+    from joserfc.jws import JWSRegistry
+
+    class Only(JWSRegistry):
+        max_header_length, max_payload_length = 4 << 10, _LONGEST
+
+        def get_alg(self, name: str) -> Any:
+            # Its own way warns of the name EdDSA, which most providers use still.
+            if name != algorithm:
+                raise UnsupportedAlgorithmError(name)
+            return self.algorithms[name]
+
+    return Only()
 
 
 def _header(token: Any) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import ssl
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from http.client import HTTPException
 from importlib.util import find_spec
 from typing import Any
 
@@ -49,7 +50,7 @@ class Outbound:
         try:
             addresses = self._egress.allowed(self._resolve(target.host, target.port))
             return self._sent(message, addresses[:MOST_ADDRESSES])
-        except (HTTPError, OSError, ValueError, UnicodeError) as error:
+        except (HTTPError, HTTPException, OSError, ValueError) as error:
             return Answer(error=reason_of(error))
 
     def _sent(self, message: Message, addresses: Sequence[str]) -> Answer:
@@ -57,11 +58,11 @@ class Outbound:
         connection, watch = self._connected(message.target, addresses)
         try:
             headers = {"host": message.target.authority, **message.headers}
-            return _asked(connection, message.target.path, message.body, headers)
-        except Exception as error:
+            return _asked(connection, watch, message.target.path, message.body, headers)
+        except Exception:
             if watch.rang:
                 return Answer(error=f"it took longer than {self._seconds:g} s")
-            raise error
+            raise
         finally:
             watch.stop()
             connection.close()
@@ -112,9 +113,11 @@ class _Watch:
         self._timer.cancel()
 
 
-def _asked(connection: Any, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+def _asked(connection: Any, watch: _Watch, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
     connection.request("POST", path, body=body, headers=dict(headers), preload_content=False, decode_content=False)
     response = connection.getresponse()
+    if watch.rang:  # headers that were cut off look like headers that ended
+        raise TimeoutError
     with suppress(Exception):  # the status has arrived, and counts
         response.read(MOST_READ)  # a little, so that who answers may end in peace; what it says is nobody's business
     return Answer(status=response.status, retry_after=response.headers.get("retry-after"))

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from mallcore.testing.object_servers import _node, _Server
-from mallcore.testing.servers import ServerUnavailable
+from mallcore.testing.servers import ServerUnavailable, _free_port
 
 VERSION = "9.13.3"
 _ENTRY = Path("node_modules", "oidc-provider", "lib", "index.js")
@@ -73,7 +73,8 @@ class OpenIdServer(_Server):
     """``with OpenIdServer([client]) as server:``: its forms take any name and any password.
 
     ``accounts`` are claims by name, beside or instead of those everybody has. ``jwks`` are private keys to sign with
-    (nothing: those the library has for development). `restart` begins anew on the same port, with other keys say.
+    (nothing: those the library has for development). The `issuer` is known before it starts; `restart` begins anew on
+    the same port, with other keys say.
     """
 
     name = "oidc-provider"
@@ -89,7 +90,7 @@ class OpenIdServer(_Server):
         self.clients = list(clients)
         self.jwks = jwks
         self.accounts = dict(accounts or {})
-        self.port = 0
+        self.port = _free_port()
 
     @property
     def issuer(self) -> str:
@@ -101,12 +102,6 @@ class OpenIdServer(_Server):
         self._end()
         self.jwks = jwks or self.jwks
         self._launch(last=True)
-
-    def _choose_ports(self) -> None:
-        if not self.port:
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.1", 0))
-                self.port = probe.getsockname()[1]
 
     def _command(self) -> list[str]:
         node, library = _library()
