@@ -6,7 +6,6 @@ import json
 import os
 from typing import Any
 
-import pytest
 from graphql import ExecutionResult, execute_sync
 from hypothesis import given, settings
 from hypothesis import strategies as st

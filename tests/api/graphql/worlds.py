@@ -97,7 +97,8 @@ ODD: list[Maker] = [
     lambda: None, lambda: None, lambda: "text", lambda: "nothing", lambda: 3.5, lambda: 2**31, lambda: 2**70,
     lambda: float("nan"), lambda: float("inf"), lambda: b"bytes", lambda: ValueError("from the data"),
     lambda: lambda *given: "called", lambda: lambda *given: {"name": "called", "__typename": "T2"}, lambda: [],
-    lambda: ["one", None], lambda: [[1], None], lambda: {}, lambda: {"__typename": "Nowhere"}, lambda: {"__typename": 3},
+    lambda: ["one", None], lambda: [[1], None], lambda: {}, lambda: {"__typename": 3},
+    lambda: {"__typename": "Nowhere"},
     lambda: {"__typename": "Query"}, lambda: object, lambda: (one for one in [None, "a"]), lambda: {"one"},
     lambda: range(2), lambda: MappingProxyType({"name": "of a proxy"}), lambda: Colour, lambda: Decimal("NaN"),
 ]  # fmt: skip

@@ -24,7 +24,7 @@ from graphql import (
 from mallcore.api.graphql.measuring import Limits, Measure, Tally, written
 from mallcore.errors import LimitExceeded
 
-__all__ = ["Deadline", "Limits", "exceeded", "parsed", "refuse"]
+__all__ = ["Deadline", "Limits", "exceeded", "parsed", "refuse", "refuse_values"]
 
 _TOO_MANY_TOKENS = "Document contains more than"
 
@@ -60,8 +60,7 @@ def refuse(
 
     ``variables`` are as they were sent: those that say how long a list may be count in the cost.
     """
-    found = list(_variables(variables, limits))
-    found += _written(*written(document), limits)
+    found = [*refuse_values(variables, limits), *_written(*written(document), limits)]
     if found:
         return found
     operations = [one for one in document.definitions if isinstance(one, OperationDefinitionNode)]
@@ -74,7 +73,8 @@ def refuse(
     return found
 
 
-def _variables(variables: Mapping[str, Any] | None, limits: Limits) -> Iterator[GraphQLError]:
+def refuse_values(variables: Mapping[str, Any] | None, limits: Limits) -> list[GraphQLError]:
+    """Whether the variables hold too many values; as many are counted as may be there."""
     count, open_values = 0, list((variables or {}).values())
     while open_values and count <= limits.values:
         value = open_values.pop()
@@ -83,8 +83,9 @@ def _variables(variables: Mapping[str, Any] | None, limits: Limits) -> Iterator[
             open_values.extend(value.values())
         elif isinstance(value, list):
             open_values.extend(value)
-    if count > limits.values:
-        yield exceeded("The number of values in the variables", f"more than {limits.values}", limits.values)
+    if count <= limits.values:
+        return []
+    return [exceeded("The number of values in the variables", f"more than {limits.values}", limits.values)]
 
 
 def _beyond(tally: Tally, operation: OperationDefinitionNode, limits: Limits) -> Iterator[GraphQLError]:

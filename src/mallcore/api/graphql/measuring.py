@@ -11,9 +11,9 @@ from graphql import (
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
+    GraphQLArgument,
     GraphQLField,
     GraphQLSchema,
-    IntValueNode,
     Node,
     OperationDefinitionNode,
     SelectionNode,
@@ -215,15 +215,28 @@ class Measure:
 def written(document: DocumentNode) -> tuple[int, int]:
     """The directives, and the definitions and spreads of fragments, as they are written."""
     directives = fragments = 0
+    for node in _nodes(document):
+        directives += len(node.directives or ())
+        fragments += isinstance(node, FragmentDefinitionNode | FragmentSpreadNode)
+    return directives, fragments
+
+
+def sizing(document: DocumentNode) -> set[str]:
+    """The variables that say how long a page is."""
+    given = (one for node in _nodes(document) for one in getattr(node, "arguments", None) or ())
+    values = (one.value for one in given if one.name.value in SLICES)
+    return {value.name.value for value in values if isinstance(value, VariableNode)}
+
+
+def _nodes(document: DocumentNode) -> Iterator[Any]:
+    """Definitions, selections and definitions of variables."""
     open_nodes: list[Any] = list(document.definitions)
     while open_nodes:
         node = open_nodes.pop()
-        directives += len(node.directives or ())
-        fragments += isinstance(node, FragmentDefinitionNode | FragmentSpreadNode)
+        yield node
         open_nodes.extend(getattr(node, "variable_definitions", None) or ())
         selection_set = getattr(node, "selection_set", None)
         open_nodes.extend(selection_set.selections if selection_set is not None else ())
-    return directives, fragments
 
 
 def _cost(node: FieldNode, field: GraphQLField | None) -> int:
@@ -235,13 +248,28 @@ def _cost(node: FieldNode, field: GraphQLField | None) -> int:
 
 def _default(field: GraphQLField, usual: int) -> int:
     """How long a slice is that the document doesn't name."""
-    said = [one.default_value for name, one in field.args.items() if name in SLICES]
-    return max((size for size in said if isinstance(size, int)), default=usual)
+    said = [_said(one) for name, one in field.args.items() if name in SLICES]
+    return max((size for size in said if size is not None), default=usual)
+
+
+def _said(argument: GraphQLArgument) -> int | None:
+    if argument.default is None:
+        return number(argument.default_value)
+    return number(argument.default.value) if argument.default.literal is None else _whole(argument.default.literal, {})
 
 
 def _whole(value: Any, variables: Mapping[str, Any]) -> int | None:
     """The whole number that a value of the document stands for, if it is one."""
     if isinstance(value, VariableNode):
-        found = variables.get(value.name.value)
-        return found if isinstance(found, int) and not isinstance(found, bool) else None
-    return int(value.value) if isinstance(value, IntValueNode) else None
+        return number(variables.get(value.name.value))
+    return number(getattr(value, "value", None))
+
+
+def number(value: Any) -> int | None:
+    """The whole number that a scalar may take this for: ``50``, ``50.0`` and ``"50"`` ask for as much."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str) or len(str(value)) > 20:
+        return None
+    try:
+        return int(float(value))
+    except (ValueError, OverflowError):
+        return None
