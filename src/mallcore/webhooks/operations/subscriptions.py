@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from pydantic import Field
-from sqlalchemy import ColumnElement, delete, func, insert, or_, select, true, update
+from sqlalchemy import ColumnElement, delete, func, insert, or_, select, update
 
 from mallcore.errors import InvalidInput, LimitExceeded, UnknownChannel, UnknownUnit, UnknownWebhook
 from mallcore.kernel.context import Context, Credential, Principal
@@ -18,6 +18,7 @@ from mallcore.kernel.keys import Keyring
 from mallcore.kernel.operations import Rest, anywhere, operation
 from mallcore.kernel.paging import Cursor, Limit, Page, decode, page
 from mallcore.kernel.ports import Reach, Subject
+from mallcore.kernel.reaching import seen
 from mallcore.webhooks.hooks import Payloads, Places
 from mallcore.webhooks.model.payloads import known_events
 from mallcore.webhooks.model.shapes import (
@@ -81,9 +82,7 @@ def webhook_row(ctx: Context, id: str) -> Any:
 
 def within(reach: Reach) -> ColumnElement[bool]:
     """Condition: subscriptions within reach."""
-    if reach.everywhere:
-        return true()
-    return or_(webhooks.c.unit_id.in_(reach.units), webhooks.c.channel_id.in_(reach.channels))
+    return seen(reach, webhooks.c.unit_id, webhooks.c.channel_id)
 
 
 def shape(row: Any) -> Webhook:
