@@ -21,7 +21,7 @@ def histories(draw: st.DrawFn) -> tuple[Any, Any, Any, Any]:
 
 
 @given(histories(), st.data())
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_old_requests_are_taken_where_nothing_is_breaking(history: Any, data: st.DataObject) -> None:
     """What was valid before is valid after, unless the differ names something that breaks."""
     old, old_schemas, new, new_schemas = history
@@ -34,7 +34,7 @@ def test_old_requests_are_taken_where_nothing_is_breaking(history: Any, data: st
 
 
 @given(histories(), st.data())
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_new_responses_are_read_where_nothing_is_breaking(history: Any, data: st.DataObject) -> None:
     """A tolerant reader of the old schema reads what the new one allows, unless the differ says it breaks."""
     old, old_schemas, new, new_schemas = history
@@ -48,7 +48,7 @@ def test_new_responses_are_read_where_nothing_is_breaking(history: Any, data: st
 
 
 @given(histories())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_a_schema_does_not_differ_from_itself(history: Any) -> None:
     """The same schema twice differs in nothing, whatever it is."""
     schema, schemas, *_ = history

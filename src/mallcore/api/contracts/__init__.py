@@ -2,20 +2,26 @@
 
 from mallcore.api.contracts.contract import Contract, EventShapes, contract_of, dumped
 from mallcore.api.contracts.golden import OURS, Checked, Report, check, golden, of_host, ours
+from mallcore.api.contracts.notes import notes
 from mallcore.api.rules.differing import Difference, differences
+from mallcore.api.rules.noting import MEDIA_TYPES, Notes, rendered
 
 __all__ = [
+    "MEDIA_TYPES",
     "OURS",
     "Checked",
     "Contract",
     "Difference",
     "EventShapes",
+    "Notes",
     "Report",
     "check",
     "contract_of",
     "differences",
     "dumped",
     "golden",
+    "notes",
     "of_host",
     "ours",
+    "rendered",
 ]

@@ -35,6 +35,7 @@ def _operations(old: Contract, new: Contract) -> Iterator[Difference]:
             for judge in _JUDGES:
                 yield from judge(name, before[name], after[name])
             yield from _shapes(documents, name, before[name], after[name])
+            yield from _deprecations(documents, name, before[name], after[name])
 
 
 def _events(old: Contract, new: Contract) -> Iterator[Difference]:
@@ -54,6 +55,16 @@ def _shapes(documents: Comparing, name: str, old: Operation, new: Operation) -> 
     yield from documents.schemas(before, after, f"{name} input", "request")
     before, after = ({"type": "null"} if one.get("output") is None else one["output"] for one in (old, new))
     yield from documents.schemas(before, after, f"{name} output", "response")
+
+
+def _deprecations(documents: Comparing, name: str, old: Operation, new: Operation) -> Iterator[Difference]:
+    before, after = old.get("deprecated") or {}, new.get("deprecated") or {}
+    yield from (difference("deprecated", name, new=one) for one in sorted(after.keys() - before.keys()))
+    for one in sorted(before.keys() - after.keys()):
+        model, _, field = one.rpartition(".")
+        shape = documents.new.get(model, {}) if model else new.get("input") or {}
+        if not one or field in shape.get("properties", {}):  # what is gone did not stay
+            yield difference("deprecation-withdrawn", name, old=one)
 
 
 _SIMPLE = {
@@ -95,5 +106,4 @@ _JUDGES = (
     _listed("errors", "error-removed", "error-added"),
     _listed("accepts", "request-media-type-removed", "request-media-type-added"),
     _listed("also", "path-removed", "path-added"),
-    _listed("deprecated", "deprecation-withdrawn", "deprecated"),
 )
