@@ -318,6 +318,7 @@ class Opened(AbstractContextManager["Opened"]):
 
     def __init__(self, kind: str, mall: Mall) -> None:
         self.mall = mall
+        self._kind = kind
         self._stack = ExitStack()
         self._send, self.base = OPENERS[kind](mall, self._stack)
 
@@ -328,6 +329,10 @@ class Opened(AbstractContextManager["Opened"]):
         """The mall as seen by this principal."""
         if self._send is None:
             return PythonFace(self.mall, principal)
+        if self._kind == "graphql":
+            from tests.adapters.graphql_face import GraphQLFace
+
+            return GraphQLFace(self.mall, self._send, self.base, principal)
         return HttpFace(self.mall, self._send, self.base, principal)
 
     def send(self, method: str, path: str, headers: dict[str, str] | None = None, body: bytes = b"") -> httpx.Response:
@@ -377,8 +382,10 @@ def _flask(mall: Mall, stack: ExitStack) -> tuple[Send | None, str]:
     return _over_wsgi(app, stack), "/mall"
 
 
-OPENERS: dict[str, Opener] = {"python": _python, "asgi": _asgi, "wsgi": _wsgi, "fastapi": _fastapi, "flask": _flask}
-WEB = [kind for kind in OPENERS if kind != "python"]
+OPENERS: dict[str, Opener] = {
+    "python": _python, "asgi": _asgi, "wsgi": _wsgi, "fastapi": _fastapi, "flask": _flask, "graphql": _asgi,
+}  # fmt: skip
+WEB = [kind for kind in OPENERS if kind not in ("python", "graphql")]
 
 
 def _over_asgi(app: Any, stack: ExitStack) -> Send:

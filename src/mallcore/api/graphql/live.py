@@ -12,8 +12,9 @@ from mallcore.api.converting import raised
 from mallcore.api.graphql import limits
 from mallcore.api.graphql.asking import Asked, checked
 from mallcore.api.graphql.calls import shown as shown_item
+from mallcore.api.graphql.documents import WrongDocument
 from mallcore.api.graphql.execution import Begin, Session, executed, plain
-from mallcore.api.graphql.face import GraphQL, Prepared, RequestErrors
+from mallcore.api.graphql.face import GraphQL, Prepared
 from mallcore.api.graphql.failures import of_mall, shown
 from mallcore.api.graphql.resolving import START
 from mallcore.api.graphql.schema import schema_of
@@ -72,7 +73,7 @@ def begun(graphql: GraphQL, payload: Mapping[str, Any], request: Request, view: 
         result = _run(graphql, ready, given, schema, Session(request, begin), None)
     except Refused as refused:
         raise Refusal([of_mall(refused.error, id)]) from None
-    except RequestErrors as wrong:
+    except WrongDocument as wrong:
         raise Refusal([shown(one, id, before=True) for one in wrong.errors]) from None
     except MallError as error:
         raise Refusal([of_mall(error, id)]) from None

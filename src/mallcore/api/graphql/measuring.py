@@ -172,6 +172,9 @@ class Measure:
         self, node: FieldNode, field: GraphQLField | None, place: _Place
     ) -> tuple[int, tuple[int, Node] | None, bool]:
         """How often what is below a field is made; the slice, if it is too large; and whether there is a slice."""
+        said = (field.extensions or {}).get("size") if field is not None else None
+        if isinstance(said, int):  # whatever its arguments are called
+            return max(said, 1), None, False
         slices = [one for one in node.arguments or () if one.name.value in SLICES]
         given = [(size, one) for one in slices if (size := _whole(one.value, self._variables)) is not None]
         if given:
@@ -181,9 +184,6 @@ class Measure:
             return 1, None, False
         if any(name in SLICES for name in field.args):
             return _default(field, self._limits.usual_page_size), None, True
-        size = (field.extensions or {}).get("size")
-        if isinstance(size, int):
-            return max(size, 1), None, False
         is_list = is_list_type(get_nullable_type(field.type)) and is_composite_type(get_named_type(field.type))
         return (self._limits.usual_list_size if is_list and not place.sliced else 1), None, False
 

@@ -93,7 +93,7 @@ class _Making:
             resolve=resolve,
             description=text_of(face.operation.description),
             deprecation_reason=face.deprecated.get(""),
-            extensions={"mall.face": face},
+            extensions={"mall.face": face, **({} if page or isinstance(kind, GraphQLList) else {"size": 1})},
         )
 
     def _answer(self, face: Face, owner: str, paged: bool) -> tuple[Any, Paging | bool]:
