@@ -500,3 +500,13 @@ def test_a_link_begins_with_the_address_of_the_mall(database_url: str, clock: Cl
         url = World(mall, clock, made.attachment).link().url
     assert url.startswith("https://c.test/m/links/m1.1.")
     assert tokens.token_in(url.removeprefix("https://c.test/m")) in url
+
+
+def test_a_refused_read_is_on_record_under_what_was_asked_for(world: World) -> None:
+    """Whoever is refused, even nobody in particular: the log of the attachment shows it."""
+    for who in (NOBODY, Principal.user("stranger")):
+        with pytest.raises((Denied, Unauthenticated)), world.mall.begin(who) as ctx:
+            attachments.get_version(ctx, version=f"{world.attachment}@1")
+    with world.mall.begin(ME) as ctx:
+        found = audit.list_records(ctx, subject=world.attachment, outcome="denied").items
+    assert {one.principal for one in found} == {"anonymous:*", "user:stranger"}

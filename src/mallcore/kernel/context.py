@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -23,6 +24,7 @@ from mallcore.kernel.work import OwnWork, Work
 
 log = logging.getLogger("mallcore")
 Port = TypeVar("Port")
+_ID = re.compile(r"([a-z]{3}_[0-9a-f]{32})(?:@|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,11 +249,12 @@ class Context:
 
     def refuse(self, permission: str, subject: Subject = MALL, **details: Any) -> None:
         """Raise `Denied` (or `Unauthenticated`), and remember it for the audit trail."""
+        named = _named(details)
         if self.principal.credential is not None:
             details = {**details, "credential": self.principal.credential.id}
         self.work.denials.append(
             AccessDenied(
-                subject=subject.nodes[0] if subject.nodes else subject.channel_id or subject.unit_id or "mall",
+                subject=subject.nodes[0] if subject.nodes else subject.channel_id or subject.unit_id or named,
                 unit_id=subject.unit_id,
                 channel_id=subject.channel_id,
                 operation=self.operation,
@@ -263,6 +266,12 @@ class Context:
         if self.principal.kind == "anonymous":
             raise Unauthenticated()
         raise Denied(principal=self.principal.ref, permission=permission)
+
+
+def _named(details: Mapping[str, Any]) -> str:
+    """The first thing with an id that a refused call named; whether there is such a thing, its caller does not learn."""
+    found = (_ID.match(value) for value in details.values() if isinstance(value, str))
+    return next((one[1] for one in found if one is not None), "mall")
 
 
 def _announce(hooks: pluggy.HookRelay, event: Event) -> None:

@@ -150,6 +150,8 @@ def named(out: Output, version: attachments.Version) -> None:
 def linked(out: Output, link: attachments.Link) -> None:
     """A link's URL, and beside it what is to be known of it."""
     out.say(link.url)
+    if link.url.startswith("/"):
+        out.note("a path below the mall's API; with the setting content_url it is a whole URL")
     out.note(f"to {link.version}, good until {link.expires:%Y-%m-%d %H:%M:%S} UTC, jti {link.jti}")
 
 
