@@ -24,6 +24,7 @@ from mallcore.errors import (
     LinkRefused,
     Quarantined,
     StageFirst,
+    Unauthenticated,
     Unavailable,
     UnknownAttachment,
 )
