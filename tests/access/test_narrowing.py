@@ -94,8 +94,8 @@ NARROWINGS: dict[str, dict[str, Any]] = {
     "channels": {"channels": ["toys", "games"]},
     "unit and channel": {"units": ["north"], "channels": ["books"]},
 }
-LISTS = ("structure.list_channels", "structure.list_snapshots", "attachments.list_attachments",
-         "attachments.list_holds", "attachments.list_quarantined", "audit.list_records", "webhooks.list_webhooks")  # fmt: skip
+LISTS = ("structure.list_channels", "structure.list_snapshots", "attachments.list_attachments", "audit.list_records",
+         "attachments.list_holds", "attachments.list_quarantined", "webhooks.list_webhooks")  # fmt: skip
 
 
 def bearer(mall: Mall, where: dict[str, Any], **limits: Any) -> Principal:
