@@ -323,6 +323,22 @@ def test_a_removed_client_is_out_at_once(world: World) -> None:
     assert world.token("partner", grant_type="refresh_token", refresh_token=tokens["refresh_token"])[0] == 401
 
 
+def test_a_disabled_client_is_out_until_it_asks_anew(world: World) -> None:
+    """While it is shut out it gets nothing, and what it had counts no more, now or when it is let in again."""
+    robot = world.robot()
+    with world.mall.begin(ME) as ctx:
+        access.disable_client(ctx, client="robot")
+    with pytest.raises(BadCredential):
+        world.verify(robot)
+    assert world.token("robot", grant_type="client_credentials")[1]["error"] == "invalid_client"
+    with world.mall.begin(ME) as ctx:
+        access.enable_client(ctx, client="robot")
+    world.clock.goes(1)
+    assert world.verify(world.robot()).ref == "client:robot"
+    with pytest.raises(BadCredential):
+        world.verify(robot)
+
+
 def test_a_withdrawn_consent_ends_the_tokens(world: World) -> None:
     """Whoever consented sees it, takes it back, and is asked again; others see nothing of it."""
     tokens = world.tokens()

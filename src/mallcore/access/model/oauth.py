@@ -14,7 +14,6 @@ oauth_client = Table(
     "mall_oauth_client",
     metadata,
     Column("client", String(180), primary_key=True),
-    Column("name", String(200), nullable=False),
     Column("auth_method", String(40), nullable=False),
     Column("grant_types", Json, nullable=False),
     Column("redirect_uris", Json, nullable=False),

@@ -9,6 +9,8 @@ from pydantic import Field
 from sqlalchemy import insert, select, update
 
 from mallcore.access.model.clients import Client, client
+from mallcore.access.operations.oauth_denials import deny_tokens
+from mallcore.access.operations.oauth_tokens import end_tokens_of
 from mallcore.access.operations.verifying import changed
 from mallcore.access.rules import checked_principal
 from mallcore.errors import InvalidInput, NothingToDo, StaleRevision, UnknownClient
@@ -128,11 +130,13 @@ def update_client(
 @operation(permission="access.manage", kind="command", errors=(NothingToDo, StaleRevision, UnknownClient),
            rest=Rest("POST", "/clients/{client}/disable"))  # fmt: skip
 def disable_client(ctx: Context, *, client: ClientRef, idempotency_key: IdempotencyKey = None) -> Client:
-    """Shut a client out, with all its keys, from the moment this is committed. Its grants stay."""
+    """Shut a client out, with all its keys and tokens, from the moment this is committed. Its grants stay."""
     row = client_row(ctx, client)
     if row.disabled_at is not None:
         raise NothingToDo("This client is disabled already.")
     _store(ctx, row, {"disabled_at": ctx.now()}, None)
+    end_tokens_of(ctx, "the client was disabled", client=row.id)
+    deny_tokens(ctx, _ref(row.id))
     ctx.record(ClientDisabled(subject=_ref(row.id), before={"disabled": False}, after={"disabled": True}))
     return _shown(client_row(ctx, row.id)._mapping)
 

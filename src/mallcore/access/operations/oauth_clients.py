@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,7 +11,9 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 from sqlalchemy import delete, select, update
 
+from mallcore.access.model.clients import client as clients
 from mallcore.access.model.oauth import OAuthClient, OAuthSecret, oauth_client, oauth_consent
+from mallcore.access.operations.clients import client_row
 from mallcore.access.operations.oauth_denials import deny_tokens
 from mallcore.access.operations.oauth_tokens import end_tokens_of
 from mallcore.access.rules.oauth import checked_grant_types, checked_redirect_uri, checked_scopes, digest, same
@@ -24,14 +25,13 @@ from mallcore.kernel.paging import Cursor, Limit, Page, decode, page
 
 AuthMethod = Literal["client_secret_basic", "client_secret_post", "private_key_jwt", "none"]
 GrantType = Literal["client_credentials", "authorization_code", "refresh_token"]
-ClientId = Annotated[str, Field(max_length=180, description="The client's id; its principal is `client:` and this.")]
-Name = Annotated[str, Field(min_length=1, max_length=200, description="What people are shown when they are asked.")]
+ClientId = Annotated[str, Field(max_length=200, description="Its id, or `client:` and its id.")]
 Uris = Annotated[list[Annotated[str, Field(max_length=600)]], Field(max_length=20)]
 Scopes = Annotated[list[Annotated[str, Field(max_length=101)]], Field(max_length=100)]
 Grants = Annotated[list[GrantType], Field(min_length=1, max_length=3)]
 Keys = Annotated[dict[str, Any] | None, Field(description="The public keys of `private_key_jwt`, as a JWK Set.")]
 IdempotencyKey = Annotated[str | None, Field(min_length=1, max_length=200)]
-_ID = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,178}[A-Za-z0-9])?")
+_KNOWN = select(oauth_client, clients.c.name).join(clients, clients.c.id == oauth_client.c.client)
 _KEY_TYPES = {"OKP", "EC", "RSA"}
 _PRIVATE = {"d", "p", "q", "dp", "dq", "qi", "k", "oth"}
 
@@ -43,13 +43,12 @@ class OAuthClientSet(Event):
     name: ClassVar[str] = "access.oauth_client_set"
 
 
-@operation(permission="access.manage", kind="command", errors=(AlreadyExists, InvalidInput),
+@operation(permission="access.manage", kind="command", errors=(AlreadyExists, InvalidInput, UnknownClient),
            rest=Rest("POST", "/oauth-clients", 201))  # fmt: skip
 def register_oauth_client(
     ctx: Context,
     *,
     client: ClientId,
-    name: Name,
     scopes: Scopes,
     auth_method: AuthMethod = "client_secret_basic",
     grant_types: Grants = ["client_credentials"],  # noqa: B006 - pydantic copies it
@@ -64,12 +63,10 @@ def register_oauth_client(
     the client or a user does not hold is not in a token, whatever is allowed here. There is no idempotency key: its
     record would hold the secret.
     """
-    if not _ID.fullmatch(client):
-        raise InvalidInput(field="client", reason="it has letters, digits and . _ - between them")
+    client = client_row(ctx, client).id
     secret = secrets.token_urlsafe(32) if auth_method.startswith("client_secret") else None
     row = {
         "client": client,
-        "name": name,
         "auth_method": auth_method,
         **_checked(ctx, auth_method, grant_types, redirect_uris, scopes, jwks),
         "secret": None if secret is None else digest(secret),
@@ -87,7 +84,7 @@ def register_oauth_client(
 @operation(permission="access.read", rest=Rest("GET", "/oauth-clients"))
 def list_oauth_clients(ctx: Context, *, limit: Limit = 50, cursor: Cursor = None) -> Page[OAuthClient]:
     """The clients of OAuth2 by id, without their secrets."""
-    query = select(oauth_client).order_by(oauth_client.c.client).limit(limit + 1)
+    query = _KNOWN.order_by(oauth_client.c.client).limit(limit + 1)
     if cursor is not None:
         query = query.where(oauth_client.c.client > decode(cursor, str)[0])
     return page(ctx.execute(query).all(), limit, _shown, lambda row: (row.client,))
@@ -105,7 +102,6 @@ def update_oauth_client(
     ctx: Context,
     *,
     client: ClientId,
-    name: Name | None = None,
     scopes: Scopes | None = None,
     grant_types: Grants | None = None,
     redirect_uris: Uris | None = None,
@@ -122,14 +118,15 @@ def update_oauth_client(
     given: dict[str, Any] = {"scopes": scopes, "grant_types": grant_types, "redirect_uris": redirect_uris, "jwks": jwks}
     whole = {key: getattr(row, key) if value is None else value for key, value in given.items()}
     values = _checked(ctx, row.auth_method, **whole)
-    values |= {key: value for key, value in (("name", name), ("trusted", trusted)) if value is not None}
+    if trusted is not None:
+        values["trusted"] = trusted
     if introspects is not None:
         values["introspects"] = _introspecting(row.auth_method, introspects)
-    mine = (oauth_client.c.client == client, oauth_client.c.version == row.version)
+    mine = (oauth_client.c.client == row.client, oauth_client.c.version == row.version)
     if ctx.execute(update(oauth_client).where(*mine).values(**values, version=row.version + 1)).rowcount != 1:
         raise StaleRevision(expected=row.version, actual=row.version + 1)
     found = _row(ctx, client)
-    ctx.record(OAuthClientSet(subject=client, before=_plain(row._mapping), after=_plain(found._mapping)))
+    ctx.record(OAuthClientSet(subject=row.client, before=_plain(row._mapping), after=_plain(found._mapping)))
     return _shown(found)
 
 
@@ -148,8 +145,8 @@ def rotate_oauth_secret(
     secret = secrets.token_urlsafe(32)
     until = ctx.now() + timedelta(seconds=overlap_seconds)
     values = {"secret": digest(secret), "old_secret": row.secret, "old_secret_until": until}
-    ctx.execute(update(oauth_client).where(oauth_client.c.client == client).values(**values))
-    ctx.record(OAuthClientSet(subject=client, after={"secret": "new", "old_secret_until": until.isoformat()}))
+    ctx.execute(update(oauth_client).where(oauth_client.c.client == row.client).values(**values))
+    ctx.record(OAuthClientSet(subject=row.client, after={"secret": "new", "old_secret_until": until.isoformat()}))
     return OAuthSecret(client=_shown(_row(ctx, client)), secret=secret)
 
 
@@ -158,17 +155,18 @@ def rotate_oauth_secret(
 def remove_oauth_client(ctx: Context, *, client: ClientId, idempotency_key: IdempotencyKey = None) -> OAuthClient:
     """Let a client get no more tokens. All it has got, and what people consented to, ends with this commit."""
     row = _row(ctx, client)
-    ctx.execute(delete(oauth_client).where(oauth_client.c.client == client))
-    ctx.execute(delete(oauth_consent).where(oauth_consent.c.client == client))
-    end_tokens_of(ctx, "the client was removed", client=client)
-    deny_tokens(ctx, f"client:{client}")
-    ctx.record(OAuthClientSet(subject=client, before=_plain(row._mapping)))
+    ctx.execute(delete(oauth_client).where(oauth_client.c.client == row.client))
+    ctx.execute(delete(oauth_consent).where(oauth_consent.c.client == row.client))
+    end_tokens_of(ctx, "the client was removed", client=row.client)
+    deny_tokens(ctx, f"client:{row.client}")
+    ctx.record(OAuthClientSet(subject=row.client, before=_plain(row._mapping)))
     return _shown(row)
 
 
 def find_oauth_client(ctx: Context, client: str) -> OAuthClient | None:
-    """What OAuth2 knows of a client, if it does: for the authorization server."""
-    row = ctx.execute(select(oauth_client).where(oauth_client.c.client == client)).one_or_none()
+    """What OAuth2 knows of a client that is not shut out: for the authorization server."""
+    mine = (oauth_client.c.client == client, clients.c.disabled_at.is_(None))
+    row = ctx.execute(_KNOWN.where(*mine)).one_or_none()
     return None if row is None else _shown(row)
 
 
@@ -224,7 +222,7 @@ def _introspecting(auth_method: str, wanted: bool) -> bool:
 
 
 def _row(ctx: Context, client: str) -> Any:
-    row = ctx.execute(select(oauth_client).where(oauth_client.c.client == client)).one_or_none()
+    row = ctx.execute(_KNOWN.where(oauth_client.c.client == client.removeprefix("client:"))).one_or_none()
     if row is None:
         raise UnknownClient(client=client)
     return row
@@ -235,5 +233,5 @@ def _shown(row: Any) -> OAuthClient:
 
 
 def _plain(row: Any) -> dict[str, Any]:
-    names = ("name", "auth_method", "grant_types", "redirect_uris", "scopes", "trusted", "introspects")
+    names = ("auth_method", "grant_types", "redirect_uris", "scopes", "trusted", "introspects")
     return {name: row[name] for name in names}

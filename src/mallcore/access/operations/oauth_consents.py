@@ -53,6 +53,7 @@ def withdraw_oauth_consent(
 ) -> OAuthConsent:
     """Let a client act in the caller's name no more: what tokens it has for that end with this commit."""
     whose = _whose(ctx, principal)
+    client = client.removeprefix("client:")
     mine = (oauth_consent.c.principal == whose, oauth_consent.c.client == client)
     row = ctx.execute(select(oauth_consent).where(*mine)).one_or_none()
     if row is None:

@@ -125,7 +125,6 @@ def _oauth() -> None:
     op.create_table(
         "mall_oauth_client",
         _column("client", sa.String(180), key=True),
-        _column("name", sa.String(200)),
         _column("auth_method", sa.String(40)),
         *(_column(name, sa.JSON) for name in ("grant_types", "redirect_uris", "scopes")),
         _column("secret", sa.String(64), null=True),
