@@ -15,6 +15,7 @@ import pluggy
 from mallcore import access, attachments, audit, structure, webhooks
 from mallcore.api import noticing
 from mallcore.api import operations as api
+from mallcore.api.contracts import EventShapes
 from mallcore.api.counting import Counter
 from mallcore.api.hooks import ApiHooks
 from mallcore.api.noticing import Notices, Telling
@@ -252,7 +253,9 @@ def _webhooks(mall: Mall) -> dict[type, Any]:
     mall.chores.closing.append(dispatcher.close)
     mall.chores.forked += [dispatcher.forget_parent, interest.forget]
     mall.follower.subscribe(webhooks.TOPIC, lambda _: interest.forget(), _following(mall, webhooks.look))
+    told = {kind: webhooks.shape_of(kind) for kind in webhooks.known_events().values()}
     return {
+        EventShapes: EventShapes(told),
         webhooks.Interest: interest,
         webhooks.Egress: egress,
         webhooks.Dispatcher: dispatcher,

@@ -19,11 +19,12 @@ from mallcore.api.rules.negotiation import EVENTS, JSON
 from mallcore.api.rules.openapi import TOLD
 from mallcore.api.table import Route, routes_of
 from mallcore.api.versions import View
+from mallcore.kernel.events import Event
 from mallcore.kernel.operations import Operation
 
 Contract = dict[str, Any]
-Which = Callable[[Operation], bool]
-"""Picks the operations that a contract is about."""
+Which = Callable[[Operation | type[Event]], bool]
+"""Picks the operations and kinds of events that a contract is about."""
 Mode = Literal["validation", "serialization"]
 HEAD = "head"
 """What the contract of a view calls itself that has no name."""
@@ -37,18 +38,19 @@ _SETS = frozenset({"required", "enum"})
 
 @dataclass(frozen=True)
 class EventShapes:
-    """Port: the shapes of what messages tell of events, by the event's name, as the newest version has them."""
+    """Port: the shapes of what messages tell of events, by the kind of event, as the newest version has them."""
 
-    shapes: Mapping[str, Any] = field(default_factory=dict)
+    shapes: Mapping[type[Event], Any] = field(default_factory=dict)
 
 
 def contract_of(view: View, shapes: EventShapes | None = None, which: Which | None = None) -> Contract:
     """The contract of one version of a catalogue: its operations with a REST face, its events, and their shapes.
 
-    With ``which`` only the operations that it picks are in it.
+    With ``which`` only the operations and events that it picks are in it.
     """
     routes = {one.operation.name: one for one in routes_of(view) if which is None or which(one.operation)}
-    events = {name: TypeAdapter(view.shape(kind)) for name, kind in (shapes or EventShapes()).shapes.items()}
+    told = (shapes or EventShapes()).shapes.items()
+    events = {kind.name: TypeAdapter(view.shape(shape)) for kind, shape in told if which is None or which(kind)}
     found, shared = TypeAdapter.json_schemas(list(_wanted(routes, events)), ref_template=REFERENCE + "{model}")
     known = {name: cleaned(one) for name, one in shared.get("$defs", {}).items()}
     schemas = {key: cleaned(one) for key, one in found.items()}

@@ -9,14 +9,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from mallcore.api import releases
 from mallcore.api.contracts.contract import Contract, EventShapes, Which, contract_of, dumped
 from mallcore.api.rules.differing import Difference, breaking, differences
 from mallcore.api.versions import State, Versions
 from mallcore.errors import InvalidInput
+from mallcore.kernel.events import Event
 from mallcore.kernel.operations import Catalogue, Operation
+
+if TYPE_CHECKING:
+    from mallcore.mall import Mall
 
 OURS = Path(releases.__file__).with_name("golden")
 """The golden files of mallcore's own versions."""
@@ -104,14 +108,28 @@ def _lines(one: Checked) -> Iterator[str]:
         yield f"  {one.advice}"
 
 
-def ours(operation: Operation) -> bool:
-    """Whether an operation is mallcore's own."""
-    return operation.function.__module__.partition(".")[0] == "mallcore"
+def ours(one: Operation | type[Event]) -> bool:
+    """Whether an operation, or a kind of event, is mallcore's own."""
+    written = one.function if isinstance(one, Operation) else one
+    return written.__module__.partition(".")[0] == "mallcore"
 
 
-def of_host(operation: Operation) -> bool:
-    """Whether an operation is a host's or a plug-in's."""
-    return not ours(operation)
+def of_host(one: Operation | type[Event]) -> bool:
+    """Whether an operation, or a kind of event, is a host's or a plug-in's."""
+    return not ours(one)
+
+
+def guard(mall: Mall, folder: str | Path, *, which: Which | None = of_host, write: bool = False) -> Report:
+    """Check the golden files of a mall: of the operations its host and plug-ins add, unless others are picked.
+
+    >>> from mallcore import Mall
+    >>> with Mall.open("sqlite://") as mall:
+    ...     guard(mall, "no-such-folder").ok
+    False
+    """
+    ports, now = mall.services.ports, mall.services.clock()
+    shapes = ports.get(EventShapes)
+    return check(ports[Versions], mall.catalogue, Path(folder), now, shapes=shapes, which=which, write=write)
 
 
 def check(
