@@ -186,13 +186,20 @@ def is_version(text: Any) -> bool:
 def _check_functions(one: Declared) -> None:
     functions: dict[str, Any] = {"up": one.up, "down": one.down}
     for name, function in functions.items():
-        if function is not None and (not callable(function) or len(inspect.signature(function).parameters) != 1):
+        if function is not None and not _takes_one(function):
             raise one.wrong(name, f"write it as a function of one dict: def {name}(d): …")
     shows = any(not isinstance(subject, str) for subject in one.touches)
     if one.up is None and one.down is not None:
         raise one.wrong("up", "older data must be read, too: write up(d)")
     if one.down is None and one.up is not None and shows:
         raise one.wrong("down", "older callers must be answered, too: write down(d)")
+
+
+def _takes_one(function: Any) -> bool:
+    try:
+        return len(inspect.signature(function).parameters) == 1
+    except (TypeError, ValueError):  # what is built in has no signature
+        return callable(function)
 
 
 def _shares(other: Declared, model: type[BaseModel]) -> bool:

@@ -184,7 +184,8 @@ class Map(Op):
             d[self.key] = self.mapped(d[self.key])
 
     def write(self, code: Code) -> None:
-        code.exprs[self.key] = f"{code.bind(self.mapped)}({code.exprs[self.key]})"
+        held, table, other = code.hold(code.exprs[self.key]), code.bind(self.values.get), code.bind(self.mapped)
+        code.exprs[self.key] = f"({table}({held}, {held}) if type({held}) is str else {other}({held}))"
 
     def mapped(self, value: Any) -> Any:
         """The value under its other name."""

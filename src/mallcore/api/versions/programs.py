@@ -20,9 +20,9 @@ def program(ops: Sequence[Op], before: Sequence[str], after: Sequence[str]) -> C
     code = Code(before)
     for op in ops:
         op.write(code)
-    if set(code.exprs) != set(after):
+    if not code.exprs.keys() <= set(after):
         return careful
-    return _compiled(code, len(before), after, careful)
+    return _compiled(code, len(before), [key for key in after if key in code.exprs], careful)
 
 
 def step_by_step(ops: Sequence[Op], after: Sequence[str]) -> Convert:

@@ -148,10 +148,11 @@ class Versions:
         if found is None:
             self.find(name)
             place = sum(one.version <= name for one in self._declared)
-            found = catalogue.derived.setdefault((self, name), View(catalogue, name, self._known(catalogue), place))
+            found = catalogue.derived.setdefault((self, name), View(catalogue, name, self.known(catalogue), place))
         return found
 
-    def _known(self, catalogue: Catalogue) -> Known:
+    def known(self, catalogue: Catalogue) -> Known:
+        """What all views of a catalogue share."""
         found: Known | None = catalogue.derived.get((self, "chain"))
         if found is None:
             made = Known(_follow(Chain(self._declared, _inputs(self._declared, catalogue))))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -122,11 +123,24 @@ class View:
             del found[call.operation]
         elif isinstance(call, MovedCall):
             one = found[call.operation]
-            rest = replace(one.rest or Rest(call.method, call.path), method=call.method, path=call.path, also=call.also)
+            path, also = (self._as_newest(one.operation, text, place) for text in (call.path, call.also))
+            rest = replace(one.rest or Rest(call.method, path), method=call.method, path=path, also=also)
             found[call.operation] = replace(one, rest=rest)
         elif isinstance(call, OtherResult):
             one = found[call.operation]
             found[call.operation] = replace(one, results=(*one.results, (place, call)))
+
+    def _as_newest(self, known: Operation, path: str, place: int) -> str:
+        """An older path with the newest names in its braces."""
+        given, name_of = known.input, self._known.shapes.name_of
+        newest = {name_of(given, name, place): name for name in given.model_fields}
+        for name in re.findall(r"{(\w+)}", path):
+            if name not in newest:
+                there = ", ".join(newest)
+                raise self._known.chain.changes[place].wrong(
+                    "was", f"{known.name} has no parameter `{{{name}}}` there: it has {there}"
+                )
+        return rename(path, newest)
 
     def _moved(self, face: Face) -> bool:
         """Whether the face has parameters that may be called otherwise here."""
@@ -202,9 +216,7 @@ class View:
 
 def rename(path: str, names: Mapping[str, str]) -> str:
     """A path with other names in its ``{braces}``."""
-    for name, other in names.items():
-        path = path.replace("{" + name + "}", "{" + other + "}")
-    return path
+    return re.sub(r"{(\w+)}", lambda found: f"{{{names.get(found[1], found[1])}}}", path)
 
 
 class Known:
