@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mallcore.adapters.cli import audits, checks, contents, databases, demo, looking, serving, transfer, verifying
+from mallcore.adapters.cli import apis, audits, checks, contents, databases, demo, looking, serving, transfer, verifying
 from mallcore.adapters.cli.face import bind
 from mallcore.adapters.cli.faces import FACES
 from mallcore.adapters.cli.output import Output
@@ -25,6 +25,7 @@ GROUPS = {
     "attachments": "Pictures and files: every version kept, every access on record.",
     "access": "Roles, and who holds them where.",
     "keys": "The keys of links, of persons and of the audit log: which there are, and new ones.",
+    "api": "The versions of the API: what differs, what breaks, who uses which.",
     "audit": "What was done or refused, by whom, and when; and that nobody changed it since.",
 }
 
@@ -69,6 +70,8 @@ def app() -> typer.Typer:
     command(groups["attachments"], "verify")(verifying.verify)
     for name in ("verify", "prove", "export", "ingest"):
         command(groups["audit"], name)(getattr(audits, name))
+    for name in ("versions", "check", "diff", "notes", "schema"):
+        command(groups["api"], name)(getattr(apis, name))
     for face in FACES:
         bind(groups[face.path.rpartition(" ")[0]], face)
     return whole

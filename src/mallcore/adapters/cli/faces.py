@@ -9,6 +9,7 @@ from mallcore.adapters.cli import contents, forms
 from mallcore.adapters.cli.face import Face
 from mallcore.adapters.cli.forms import table
 from mallcore.adapters.cli.records import records
+from mallcore.api import operations as api
 
 TO_TOP = "Its new parent's id or path; / is the top of the channel."
 
@@ -152,6 +153,10 @@ AUDIT = (
     Face("audit keys", audit.verification_keys, show=table("number", "state", "created_at", "key")),
     Face("audit erase-subject", audit.erase_subject, "principal", forms.card, final=True),
 )  # fmt: skip
+API = (
+    Face("api usage", api.usage, show=table("client", "version", "state", "operation", "field", "count", "last_at")),
+    Face("api breakage", api.breakage, "version", forms.card),
+)
 FACES = (
     *UNITS,
     *CHANNELS,
@@ -165,4 +170,5 @@ FACES = (
     *ACCESS,
     *KEYS,
     *AUDIT,
+    *API,
 )

@@ -69,6 +69,18 @@ class Notes:
         """The notes as plain data."""
         return asdict(self)
 
+    @classmethod
+    def of(cls, found: Mapping[str, Any]) -> Notes:
+        """The notes again, from plain data."""
+        return cls(found["since"], found["until"], tuple(map(_note, found["notes"])))
+
+
+def _note(found: Mapping[str, Any]) -> Note:
+    operations = tuple(Concerned(**{**one, "parts": tuple(one["parts"])}) for one in found["operations"])
+    examples = tuple(Example(**one) for one in found["examples"])
+    lists = {name: tuple(found[name]) for name in ("subjects", "fields")}
+    return Note(**{**found, **lists, "operations": operations, "examples": examples})
+
 
 def title_of(name: str) -> str:
     """The name of a change as words.
