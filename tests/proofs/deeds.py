@@ -15,7 +15,8 @@ from typing import Any
 
 from sqlalchemy import event
 
-from mallcore import Mall, MallError, Principal, hookimpl, structure
+from mallcore import Mall, MallError, Principal, hookimpl, structure, webhooks
+from mallcore.backends.outbound import webhook_sender
 from mallcore.kernel import progress
 from tests.proofs.storing import forking, storing
 
@@ -85,6 +86,45 @@ def keeping_log(url: str, checkpoints: str, at: float = 0.0, die: str | None = N
         _wait_until(at)
         death.armed = True
         return mall.keep_log()
+
+
+class Deadly:
+    """A sender that dies right after a message went out, or before."""
+
+    def __init__(self, point: str | None, egress: Any) -> None:
+        self._point = point
+        self._sender = webhook_sender(egress)
+
+    def send(self, message: Any) -> Any:
+        """Send it, and die at the point."""
+        if self._point == "sending":
+            os.kill(os.getpid(), signal.SIGKILL)
+        answer = self._sender.send(message)
+        if self._point == "sent":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return answer
+
+
+class DeadlySender:
+    """The plug-in that gives a mall this sender."""
+
+    def __init__(self, point: str | None) -> None:
+        self._point = point
+
+    @hookimpl
+    def webhook_sender(self, egress: Any) -> Any:
+        """Provide it."""
+        return Deadly(self._point, egress)
+
+
+def sending_webhooks(url: str, at: float = 0.0, die: str | None = None, **settings: Any) -> int:
+    """Send the webhooks that wait, at a moment; or die at a point of it."""
+    death = Death(die)
+    with Mall.open(url, plugins=[death, DeadlySender(die)], follow=False, **settings) as mall:
+        death.watch(mall)
+        _wait_until(at)
+        death.armed = True
+        return int(mall.services.ports[webhooks.Dispatcher].deliver())
 
 
 def running_due(url: str, at: float) -> int:
@@ -182,6 +222,6 @@ DEEDS: dict[str, Callable[..., Any]] = {
     deed.__name__: deed
     for deed in (
         *(changing, keeping_log, running_due, calling, writing, creating, opening, streaming),
-        *(storing, forking),
+        *(storing, forking, sending_webhooks),
     )
 }

@@ -37,6 +37,9 @@ class Outbound:
     """A `Sender` that goes nowhere but to where the mall allows."""
 
     def __init__(self, egress: Egress, resolve: Resolve = resolved, seconds: float = WHOLE_SECONDS) -> None:
+        import urllib3.connection  # here, where one thread does it: several at once would meet half of it
+
+        self._http: Any = urllib3.connection
         self._egress = egress
         self._resolve = resolve
         self._seconds = seconds
@@ -82,13 +85,11 @@ class Outbound:
         raise OSError("its host has no address")
 
     def _connection(self, target: Target, address: str) -> Any:
-        from urllib3.connection import HTTPConnection, HTTPSConnection
-
         if target.scheme == "http":
-            return HTTPConnection(address, target.port, timeout=CONNECT_SECONDS)
+            return self._http.HTTPConnection(address, target.port, timeout=CONNECT_SECONDS)
         if self._tls is None:
             self._tls = ssl.create_default_context()
-        return HTTPSConnection(
+        return self._http.HTTPSConnection(
             address, target.port, timeout=CONNECT_SECONDS, ssl_context=self._tls, server_hostname=target.host
         )
 

@@ -50,11 +50,13 @@ class Dispatcher:
             if self._stop.is_set() or not ctx.port(Interest).anybody(ctx):
                 return []
             spread(ctx)
-        begun = []
-        for endpoint in self._chosen():
+        endpoints, begun = self._chosen(), []
+        sender = self._found() if endpoints else None
+        for endpoint in endpoints:
             with self._begin(ME) as ctx:
                 held = claim(ctx, endpoint.id)
-            begun += [] if held is None else [self._start(endpoint, held)]
+            if held is not None and sender is not None:
+                begun.append(self._start(endpoint, held, sender))
         return begun
 
     def deliver(self) -> int:
@@ -100,12 +102,12 @@ class Dispatcher:
             found = waiting(ctx, busy)
         return chosen(found, list(busy.values()), self._threads)
 
-    def _start(self, endpoint: Endpoint, held: Claim) -> Future[int]:
+    def _start(self, endpoint: Endpoint, held: Claim, sender: Sender) -> Future[int]:
         with self._lock:
             self._busy[endpoint.id] = endpoint
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(self._threads, "mallcore-webhooks")
-            future = self._pool.submit(self._send, held)
+            future = self._pool.submit(self._send, held, sender)
             self._under_way.add(future)
         future.add_done_callback(lambda done: self._ended(endpoint, done))
         return future
@@ -115,16 +117,17 @@ class Dispatcher:
             self._busy.pop(endpoint.id, None)
             self._under_way.discard(future)
 
-    def _send(self, held: Claim) -> int:
+    def _send(self, held: Claim, sender: Sender) -> int:
         try:
-            return Sending(self._begin, self._found(), self._failing_days, self._stop.is_set).send_all(held)
+            return Sending(self._begin, sender, self._failing_days, self._stop.is_set).send_all(held)
         except Exception:  # the database, say: the claim's lease ends, and it is sent again
             log.exception("messages of the webhook %s could not be sent, and wait", held.webhook)
             return 0
 
     def _found(self) -> Sender:
-        if self._sender is None:
-            self._sender = self._find()
+        with self._lock:
+            if self._sender is None:
+                self._sender = self._find()
         if self._sender is None:
             raise MissingExtra(what="Sending webhooks", extra="webhooks")
         return self._sender
