@@ -100,7 +100,7 @@ ODD: list[Maker] = [
     lambda: ["one", None], lambda: [[1], None], lambda: {}, lambda: {"__typename": 3},
     lambda: {"__typename": "Nowhere"},
     lambda: {"__typename": "Query"}, lambda: object, lambda: (one for one in [None, "a"]), lambda: {"one"},
-    lambda: range(2), lambda: MappingProxyType({"name": "of a proxy"}), lambda: Colour, lambda: Decimal("NaN"),
+    lambda: range(2), lambda: MappingProxyType({"name": "of a proxy"}), lambda: int, lambda: Decimal("NaN"),
 ]  # fmt: skip
 WRAPPED: list[Callable[[Any], Any]] = [
     lambda kind: kind,

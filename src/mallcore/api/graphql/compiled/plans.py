@@ -32,7 +32,9 @@ class Plan:
         self._of = kind, tuple(nodes)
         self._variants: LRUCache[tuple[bool, ...], Function | None] = LRUCache(VARIANTS)
         self._lock = Lock()
-        self._first = _compiled(schema, self._used, {}, *self._of) if not self._conditions else None
+        self._only = _compiled(schema, self._used, {}, *self._of) if not self._conditions else None
+        if self._only is None and not self._conditions:
+            raise Unplannable
 
     def __call__(self, value: Any, variables: Mapping[str, Any], schema: GraphQLSchema) -> Any:
         function = self.function(schema, variables)
@@ -47,7 +49,7 @@ class Plan:
     def function(self, schema: GraphQLSchema, variables: Mapping[str, Any]) -> Function | None:
         """The function for these variables; nothing where the executor must do it."""
         if not self._conditions:
-            return self._first
+            return self._only
         chosen = tuple(variables.get(name) for name in self._conditions)
         if not all(isinstance(one, bool) for one in chosen):
             return None

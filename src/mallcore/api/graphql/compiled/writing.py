@@ -30,7 +30,7 @@ from mallcore.api.graphql.compiled import values
 from mallcore.api.graphql.compiled.selections import Collector, Unplannable, source_of
 from mallcore.api.graphql.compiled.values import MISSING, Doubt, Info
 
-MOST = 2000  # functions of a plan: a selection that needs more is left to the executor
+MOST = 1000  # names in a plan, some four for each object: a selection that needs more is left to the executor
 INLINE = {  # the values of the built-in scalars that are given as they are
     "String": "type({first}) is str",
     "ID": "type({first}) is str",
@@ -50,6 +50,7 @@ class Writer:
         self._collector = collector
         self._objects: dict[Key, str] = {}
         self._leaves: dict[str, str] = {}
+        self._sources: list[str] = []
         self._plain: set[type] = {str, int, float, bool}
         self._names: dict[str, Any] = {
             "MISSING": MISSING, "sequence": values.sequence, "strict": values.strict,
@@ -60,11 +61,26 @@ class Writer:
         """Completes one value of this type; `Unplannable` if that can't be compiled."""
         expression = self._value(kind, nodes, "v", "v")
         name = self._fresh("f")
-        self._define(f"def {name}(v):\n return {expression}")
+        self._sources.append(f"def {name}(v):\n return {expression}")
+        return self._compiled(name)
+
+    def _compiled(self, name: str) -> Function:
+        """Compile what was written: all at once, and nothing before it is known that all of it can be."""
+        source, self._sources = "\n".join(self._sources), []
+        self._run(source)
         return self._names[name]  # type: ignore[no-any-return]
 
-    def _define(self, source: str) -> None:
+    def _run(self, source: str) -> None:
         exec(compile(source, "<graphql>", "exec"), self._names)
+
+    def _later(self, name: str, source: Callable[[], str]) -> None:
+        """A function that is compiled when it is first called: most answers never need it."""
+
+        def first(value: Any) -> Any:
+            self._run(source())
+            return self._names[name](value)
+
+        self._names[name] = first
 
     def _fresh(self, prefix: str, value: Any = None) -> str:
         if len(self._names) > MOST:
@@ -114,17 +130,17 @@ class Writer:
     def _list(self, kind: GraphQLList[Any], nodes: Sequence[FieldNode]) -> str:
         item = self._value(kind.of_type, nodes, "i", "i")
         name = self._fresh("list")
-        self._define(f"def {name}(v):\n return [{item} for i in (v if type(v) is list else sequence(v))]")
+        self._sources.append(f"def {name}(v):\n return [{item} for i in (v if type(v) is list else sequence(v))]")
         return name
 
     def _abstract(self, kind: GraphQLInterfaceType | GraphQLUnionType, nodes: Sequence[FieldNode]) -> str:
         name = self._fresh("abstract")
         self._names[f"branches_{name}"] = _Branches(self, kind, nodes)
         self._names[f"name_{name}"] = values.typed_by(kind, self._names["info"])
-        self._define(f"def {name}(v):\n return branches_{name}[name_{name}(v)](v)")
+        self._sources.append(f"def {name}(v):\n return branches_{name}[name_{name}(v)](v)")
         if kind.resolve_type is None:  # a dict that says its type needs no search
             quick = f"if type(v) is dict and type(n := v.get('__typename')) is str:\n  return branches_{name}[n](v)"
-            self._define(f"def {name}(v):\n {quick}\n return branches_{name}[name_{name}(v)](v)")
+            self._sources.append(f"def {name}(v):\n {quick}\n return branches_{name}[name_{name}(v)](v)")
         return name
 
     def branch(self, abstract: Any, name: str, nodes: Sequence[FieldNode]) -> Function:
@@ -132,7 +148,12 @@ class Writer:
         kind = self._collector.schema.get_type(name)
         if not is_object_type(kind) or not self._collector.schema.is_sub_type(abstract, kind):
             raise Doubt
-        return self._names[self._object(kind, nodes)]  # type: ignore[no-any-return]
+        known = dict(self._objects)
+        try:
+            return self._compiled(self._object(kind, nodes))
+        except Unplannable:
+            self._objects, self._sources = known, []
+            raise
 
     def _object(self, kind: GraphQLObjectType, nodes: Sequence[FieldNode]) -> str:
         key = kind.name, tuple(map(id, nodes))
@@ -141,20 +162,24 @@ class Writer:
             name = self._objects[key] = self._fresh("object")
             if kind.is_type_of is not None:
                 self._names[f"is_{name}"] = values.checked(kind.is_type_of, self._names["info"])
-            self._define(self._body(name, kind, self._collector.fields(kind, nodes)))
+            self._bodies(name, kind, self._collector.fields(kind, nodes))
         return name
 
-    def _body(self, name: str, kind: GraphQLObjectType, fields: dict[str, list[FieldNode]]) -> str:
+    def _bodies(self, name: str, kind: GraphQLObjectType, fields: dict[str, list[FieldNode]]) -> None:
+        """The function of an object type: dicts are read at once, other objects and what is amiss by two more."""
         parts = [(key, *self._field(kind, group)) for key, group in fields.items()]
         guard = f" is_{name}(v)\n" if kind.is_type_of else ""
-        return (
-            f"def slow_{name}(read):\n return {_display(parts, _careful)}\n"
-            f"def {name}(v):\n{guard}"
-            f" if type(v) is dict:\n  try:\n   return {_display(parts, _key)}\n"
-            f"  except KeyError:\n   return slow_{name}(v.get)\n"
-            f" if type(v) in objects:\n  try:\n   return {_display(parts, _attribute)}\n"
-            f"  except AttributeError:\n   pass\n"
-            f" return slow_{name}(reader(v, objects))"
+        self._sources.append(
+            f"def {name}(v):\n{guard} if type(v) is dict:\n  try:\n   return {_display(parts, _key)}\n"
+            f"  except KeyError:\n   return slow_{name}(v.get)\n return other_{name}(v)"
+        )
+        self._later(f"slow_{name}", lambda: f"def slow_{name}(read):\n return {_display(parts, _careful)}")
+        self._later(
+            f"other_{name}",
+            lambda: (
+                f"def other_{name}(v):\n if type(v) in objects:\n  try:\n   return {_display(parts, _attribute)}\n"
+                f"  except AttributeError:\n   pass\n return slow_{name}(reader(v, objects))"
+            ),
         )
 
     def _field(self, kind: GraphQLObjectType, group: list[FieldNode]) -> tuple[str, str, bool]:
