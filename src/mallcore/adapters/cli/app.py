@@ -24,6 +24,8 @@ GROUPS = {
     "structure snapshot": "Names for a moment of one or many channels.",
     "attachments": "Pictures and files: every version kept, every access on record.",
     "access": "Roles, and who holds them where.",
+    "access clients": "Programs that use the mall, a partner's say.",
+    "access keys": "API keys of clients: what they narrow, new secrets, revoking.",
     "keys": "The keys of links, of persons and of the audit log: which there are, and new ones.",
     "api": "The versions of the API: what differs, what breaks, who uses which.",
     "audit": "What was done or refused, by whom, and when; and that nobody changed it since.",

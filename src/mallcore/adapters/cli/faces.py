@@ -6,6 +6,7 @@ from typing import Any
 
 from mallcore import Context, access, attachments, audit, structure
 from mallcore.adapters.cli import contents, forms
+from mallcore.adapters.cli.credentials import API_KEYS, CLIENTS
 from mallcore.adapters.cli.face import Face
 from mallcore.adapters.cli.forms import table
 from mallcore.adapters.cli.records import records
@@ -168,6 +169,8 @@ FACES = (
     *ATTACHMENTS,
     *STORES,
     *ACCESS,
+    *CLIENTS,
+    *API_KEYS,
     *KEYS,
     *AUDIT,
     *API,
