@@ -36,6 +36,13 @@ const provider = new Provider(settings.issuer, {
     introspection: { enabled: true },
     revocation: { enabled: true },
     devInteractions: { enabled: true },
+    clientCredentials: { enabled: true },
+    resourceIndicators: {
+      enabled: Boolean(settings.audience),
+      getResourceServerInfo: () => ({
+        scope: settings.scopes, audience: settings.audience, accessTokenFormat: 'jwt', jwt: { sign: { alg: 'RS256' } },
+      }),
+    },
   },
   issueRefreshToken: async () => true,
   enabledJWA: settings.algorithms ? { idTokenSigningAlgValues: settings.algorithms } : undefined,
@@ -44,7 +51,9 @@ const provider = new Provider(settings.issuer, {
     claims: () => ({ sub: id, email: `${id}@login.example`, email_verified: true, name: id, ...settings.accounts[id] }),
   }),
   pkce: { required: () => true },
+  fetch: (url, { dispatcher, ...options }) => fetch(url, options), // its own would not reach this machine
 })
+provider.on('backchannel.error', (ctx, error) => console.error('back-channel:', error.message))
 provider.listen(settings.port, '127.0.0.1')
 """
 
@@ -60,21 +69,23 @@ class Client:
     backchannel_logout_uri: str | None = None
     token_endpoint_auth_method: str = "client_secret_basic"
     id_token_signed_response_alg: str = "RS256"
+    grant_types: tuple[str, ...] = ("authorization_code", "refresh_token")
 
     @property
     def registered(self) -> dict[str, Any]:
         """What the provider takes."""
         found = {name: value for name, value in asdict(self).items() if value is not None}
         more = {"backchannel_logout_session_required": True} if self.backchannel_logout_uri else {}
-        return {**found, **more, "grant_types": ["authorization_code", "refresh_token"], "response_types": ["code"]}
+        return {**found, **more, "response_types": ["code"] if "authorization_code" in self.grant_types else []}
 
 
 class OpenIdServer(_Server):
     """``with OpenIdServer([client]) as server:``: its forms take any name and any password.
 
     ``accounts`` are claims by name, beside or instead of those everybody has. ``jwks`` are private keys to sign with
-    (nothing: those the library has for development). The `issuer` is known before it starts; `restart` begins anew on
-    the same port, with other keys say.
+    (nothing: those the library has for development). With an ``audience`` it makes access tokens (JWT) of those scopes
+    for whoever asks for that resource. The `issuer` is known before it starts; `restart` begins anew on the same port,
+    with other keys say.
     """
 
     name = "oidc-provider"
@@ -85,11 +96,15 @@ class OpenIdServer(_Server):
         *,
         jwks: Mapping[str, Any] | None = None,
         accounts: Mapping[str, Mapping[str, Any]] | None = None,
+        audience: str | None = None,
+        scopes: str = "",
     ) -> None:
         super().__init__()
         self.clients = list(clients)
         self.jwks = jwks
         self.accounts = dict(accounts or {})
+        self.audience = audience
+        self.scopes = scopes
         self.port = _free_port()
 
     @property
@@ -108,7 +123,7 @@ class OpenIdServer(_Server):
         settings = {
             "issuer": self.issuer, "port": self.port, "library": library.as_uri(), "jwks": self.jwks,
             "clients": [one.registered for one in self.clients], "accounts": self.accounts,
-            "secret": os.urandom(16).hex(),
+            "secret": os.urandom(16).hex(), "audience": self.audience, "scopes": self.scopes,
             "algorithms": sorted({one.id_token_signed_response_alg for one in self.clients}) or None,
         }  # fmt: skip
         (self.folder / "settings.json").write_text(json.dumps(settings), encoding="utf-8")

@@ -73,7 +73,7 @@ class RemoteKeys:
             self._read_at = now
             self.generation += 1
             return True
-        except (urllib3.exceptions.HTTPError, OSError, ValueError, InvalidSettings) as error:
+        except (urllib3.exceptions.HTTPError, OSError, ValueError, RecursionError, InvalidSettings) as error:
             log.warning("the keys of the issuer %s can't be read: %s", self._issuer.url, str(error)[:300])
             if now - self._read_at > self._issuer.renew * _KEPT:
                 self._keys = {}
