@@ -270,7 +270,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "webhooks.replay": {"webhook": "$webhook", "delivery": "$delivery"},
     "webhooks.replay_since": {"webhook": "$webhook", "since": datetime(2020, 1, 1, tzinfo=UTC)},
     "webhooks.rotate_secret": {"webhook": "$webhook"},
-    "webhooks.update_webhook": {"webhook": "$webhook", "enabled": False},
+    "webhooks.update_webhook": {"webhook": "$webhook", "state": "disabled"},
 }
 FOR_ALL = {
     "access.my_permissions",

@@ -227,7 +227,7 @@ def test_a_message_is_dead_after_the_last_attempt(shop: Shop, receiver: Receiver
     assert len(receiver.received) == 8
     (dead,) = shop.call(webhooks.list_dead).items
     assert (dead.webhook, dead.attempts, dead.error) == (made.id, 8, "it answered 400")
-    shop.call(webhooks.update_webhook, webhook=made.id, enabled=True)
+    shop.call(webhooks.update_webhook, webhook=made.id, state="enabled")
     shop.call(webhooks.replay, webhook=made.id, delivery=dead.id)
     assert shop.deliver() == 1
     assert shop.call(webhooks.list_dead).items == []
@@ -298,7 +298,7 @@ def test_who_fails_for_days_is_disabled(shop: Shop, receiver: Receiver) -> None:
     assert shop.deliver() == 0
     receiver.answers = lambda number: 200
     receiver.received.clear()
-    shop.call(webhooks.update_webhook, webhook=made.id, enabled=True)
+    shop.call(webhooks.update_webhook, webhook=made.id, state="enabled")
     assert shop.deliver() == 4
     assert {one.state for one in shop.deliveries(made.id)} == {"sent"}
 

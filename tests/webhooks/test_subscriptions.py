@@ -149,10 +149,10 @@ def test_everything_since_a_time_is_sent_again(shop: Shop, receiver: Receiver) -
     since = shop.clock()
     shop.act()
     shop.deliver()
-    shop.call(webhooks.update_webhook, webhook=made.id, enabled=False)
+    shop.call(webhooks.update_webhook, webhook=made.id, state="disabled")
     shop.act(2)
     assert shop.deliver() == 0
-    shop.call(webhooks.update_webhook, webhook=made.id, enabled=True)
+    shop.call(webhooks.update_webhook, webhook=made.id, state="enabled")
     assert shop.deliver() == 0
     receiver.received.clear()
     assert shop.call(webhooks.replay_since, webhook=made.id, since=since).deliveries == 3
@@ -199,7 +199,7 @@ def test_the_log_knows_the_host_and_not_the_url(shop: Shop) -> None:
 def test_an_update_without_a_change_is_none(shop: Shop) -> None:
     """What is as it was asked for makes no record."""
     made = shop.subscribe(URL, description="Mine")
-    shop.call(webhooks.update_webhook, webhook=made.id, description="Mine", enabled=True)
+    shop.call(webhooks.update_webhook, webhook=made.id, description="Mine", state="enabled")
     assert len(shop.call(audit.list_records, subject=made.id).items) == 1
 
 

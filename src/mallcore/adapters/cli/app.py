@@ -7,7 +7,19 @@ from typing import Annotated
 
 import typer
 
-from mallcore.adapters.cli import apis, audits, checks, contents, databases, demo, looking, serving, transfer, verifying
+from mallcore.adapters.cli import (
+    apis,
+    audits,
+    checks,
+    contents,
+    databases,
+    demo,
+    hooks,
+    looking,
+    serving,
+    transfer,
+    verifying,
+)
 from mallcore.adapters.cli.face import bind
 from mallcore.adapters.cli.faces import FACES
 from mallcore.adapters.cli.output import Output
@@ -29,6 +41,7 @@ GROUPS = {
     "keys": "The keys of links, of persons and of the audit log: which there are, and new ones.",
     "api": "The versions of the API: what differs, what breaks, who uses which.",
     "audit": "What was done or refused, by whom, and when; and that nobody changed it since.",
+    "webhooks": "What is sent to others when something happens here.",
 }
 
 
@@ -74,6 +87,7 @@ def app() -> typer.Typer:
         command(groups["audit"], name)(getattr(audits, name))
     for name in ("versions", "check", "diff", "notes", "schema"):
         command(groups["api"], name)(getattr(apis, name))
+    command(groups["webhooks"], "deliver")(hooks.deliver)
     for face in FACES:
         bind(groups[face.path.rpartition(" ")[0]], face)
     return whole

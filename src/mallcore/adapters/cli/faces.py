@@ -9,6 +9,7 @@ from mallcore.adapters.cli import contents, forms
 from mallcore.adapters.cli.credentials import API_KEYS, CLIENTS
 from mallcore.adapters.cli.face import Face
 from mallcore.adapters.cli.forms import table
+from mallcore.adapters.cli.hooks import WEBHOOKS
 from mallcore.adapters.cli.records import records
 from mallcore.api import operations as api
 
@@ -173,5 +174,6 @@ FACES = (
     *API_KEYS,
     *KEYS,
     *AUDIT,
+    *WEBHOOKS,
     *API,
 )

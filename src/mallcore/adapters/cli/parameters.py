@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 SPELLINGS: Mapping[str, tuple[str, ...]] = {
     "attributes": ("--attribute",),
     "channels": ("--channel",),
+    "events": ("--event",),
     "expected_revision": ("--expect",),
     "message": ("--message", "-m"),
     "settings": ("--setting",),
@@ -38,6 +39,7 @@ UNSAID: Mapping[str, str] = {
     "at": "When, with its zone: 2026-11-01T08:00:00Z.",
     "channel": "The channel's slug, id or unit:slug.",
     "children": "The children in their new order, by id or path.",
+    "description": "What it is for.",
     "event": "What was recorded, such as structure.revised.",
     "file_name": "The name it is saved under. [default: that of the version]",
     "grant": "The grant's id.",

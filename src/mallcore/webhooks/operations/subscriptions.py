@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field
@@ -197,7 +197,7 @@ def update_webhook(
     events: Patterns | None = None,
     version: Version | None = None,
     description: Description | None = None,
-    enabled: bool | None = None,
+    state: Literal["enabled", "disabled"] | None = None,
     idempotency_key: IdempotencyKey = None,
 ) -> Webhook:
     """Change what is given. Who changes the URL or the events is the owner from then on: it is sent what they may read.
@@ -205,7 +205,7 @@ def update_webhook(
     What waited while it was disabled is sent when it is enabled; what happened meanwhile, when it is replayed.
 
     >>> made = create_webhook(ctx, url="https://shop.example/hooks", events=["structure.*"])
-    >>> update_webhook(ctx, webhook=made.id, enabled=False).state
+    >>> update_webhook(ctx, webhook=made.id, state="disabled").state
     'disabled'
     """
     row = webhook_row(ctx, webhook)
@@ -214,9 +214,8 @@ def update_webhook(
         values["version"] = ctx.port(Payloads).version(version)
     if description is not None:
         values["description"] = description
-    if enabled is not None:
-        values |= {"state": "enabled" if enabled else "disabled", "reason": None}
-        values |= {"failing_since": None, "paused_until": None}
+    if state is not None:
+        values |= {"state": state, "reason": None, "failing_since": None, "paused_until": None}
     values = {name: one for name, one in values.items() if one != getattr(row, name)}
     if values:
         change(ctx, row, values)
