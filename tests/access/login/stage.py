@@ -126,6 +126,15 @@ class Browser:
         """The cookie of its session."""
         return next((one.value for one in self.http.cookies.jar if one.name == "mall_session"), None)
 
+    def copied(self) -> dict[str, str]:
+        """The site's cookies, as somebody may have copied them."""
+        return {one.name: str(one.value) for one in self.http.cookies.jar if one.name.startswith("mall_")}
+
+    def forget_provider(self) -> None:
+        """Come to the provider as if it were another one: it signs out whoever was there when the person changes."""
+        for one in [one for one in self.http.cookies.jar if one.name.startswith("_")]:
+            self.http.cookies.delete(one.name, one.domain, one.path)
+
     def get(self, path: str, **headers: str) -> httpx.Response:
         """One request to the site."""
         return self.http.get(self.site.url + path, headers=headers)
@@ -138,9 +147,9 @@ class Browser:
         return self.http.request(method, self.site.url + path, json=json, headers={k: v for k, v in told.items() if v})
 
     def me(self) -> str | None:
-        """Who it is to the mall: nothing, if it is refused."""
-        response = self.get("/mall/me")
-        return response.json()["principal"] if response.status_code == 200 else None
+        """Who it is to the mall: nobody, if it is refused, or brings no cookie."""
+        found = self.get("/mall/me").json().get("principal")
+        return None if found == "anonymous:*" else found
 
     def sign_in(self, user: str = "ada", query: str = "") -> httpx.Response:
         """To the provider and back; the answer of the page where it ends."""
