@@ -3,7 +3,7 @@
 from mallcore.api.contracts.contract import Contract, EventShapes, contract_of, dumped
 from mallcore.api.contracts.golden import OURS, Checked, Report, check, golden, guard, of_host, ours
 from mallcore.api.contracts.notes import notes
-from mallcore.api.rules.differing import Difference, differences
+from mallcore.api.rules.differing import Difference, breaking, differences
 from mallcore.api.rules.noting import MEDIA_TYPES, Notes, rendered
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "EventShapes",
     "Notes",
     "Report",
+    "breaking",
     "check",
     "contract_of",
     "differences",
