@@ -14,7 +14,7 @@ from mallcore.webhooks.model.payloads import (
     known_events,
     shape_of,
 )
-from mallcore.webhooks.model.shapes import Delivery, NewWebhook, Secret, Webhook
+from mallcore.webhooks.model.shapes import Delivery, NewWebhook, Replay, Secret, Webhook
 from mallcore.webhooks.operations.deliveries import (
     get_delivery,
     list_dead,
@@ -62,6 +62,7 @@ __all__ = [
     "Payloads",
     "PingData",
     "Places",
+    "Replay",
     "Replayed",
     "RevisionData",
     "Secret",

@@ -89,7 +89,7 @@ class Delivery(_Shape):
     tried_at: datetime | None = None
 
 
-class Replayed(_Shape):
+class Replay(_Shape):
     """How many deliveries wait again."""
 
     webhook: str

@@ -12,7 +12,7 @@ from mallcore.kernel.context import Context
 from mallcore.kernel.ids import new_id
 from mallcore.kernel.operations import Rest, anywhere, operation
 from mallcore.kernel.paging import Cursor, Limit, Page, decode, page
-from mallcore.webhooks.model.shapes import Delivery, DeliveryId, IdempotencyKey, Replayed, State, WebhookId
+from mallcore.webhooks.model.shapes import Delivery, DeliveryId, IdempotencyKey, Replay, State, WebhookId
 from mallcore.webhooks.model.tables import delivery, outbox
 from mallcore.webhooks.model.tables import webhook as webhooks
 from mallcore.webhooks.operations import happened
@@ -110,7 +110,7 @@ def replay_since(
     since: Annotated[AwareDatetime, Field(description="From when on; what is older than is kept is gone.")],
     until: AwareDatetime | None = None,
     idempotency_key: IdempotencyKey = None,
-) -> Replayed:
+) -> Replay:
     """Send again all that happened since a time, also what happened while the subscription was disabled.
 
     Only what some subscription of the mall waited for when it happened was kept, and for as long as the settings say.
@@ -126,7 +126,7 @@ def replay_since(
         ctx.add_new(delivery, new_delivery(ctx, webhook, one.id, one.event))
     after = {"deliveries": len(kept), "since": since.isoformat()}
     ctx.record(happened.Replayed(subject=webhook, unit_id=row.unit_id, channel_id=row.channel_id, after=after))
-    return Replayed(webhook=webhook, deliveries=len(kept))
+    return Replay(webhook=webhook, deliveries=len(kept))
 
 
 def _kept(ctx: Context, row: Any, since: AwareDatetime, until: AwareDatetime | None) -> list[Any]:
