@@ -5,7 +5,7 @@ Only `mallcore.mall` calls this. A package that wants something done in the back
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -20,8 +20,9 @@ from mallcore.api.counting import Counter
 from mallcore.api.hooks import ApiHooks
 from mallcore.api.noticing import Notices, Telling
 from mallcore.api.rates import Limiter
-from mallcore.api.releases import RELEASES
+from mallcore.api.releases import OURS
 from mallcore.api.versions import Versions
+from mallcore.errors import InvalidInput
 from mallcore.kernel.context import Context, Principal, Services
 from mallcore.kernel.hooks import KernelHooks, manager
 from mallcore.kernel.keys import TOPIC as KEYS
@@ -67,27 +68,29 @@ def catalogue_of(hooks: pluggy.HookRelay) -> Catalogue:
 
 
 def versions_of(hooks: pluggy.HookRelay) -> Versions:
-    """The versions of the API: our own releases, and those of plug-ins."""
-    return Versions((*RELEASES, *(one for some in hooks.releases_extra() for one in some)))
+    """The versions of the API: our own releases and changes, and those of plug-ins."""
+    releases = (one for some in hooks.releases_extra() for one in some)
+    return OURS.extended(releases, (one for some in hooks.changes_extra() for one in some))
 
 
 def wired(mall: Mall, given: Given, clock: Callable[[], datetime]) -> Services:
     """What the mall gives to every Context."""
     source = EngineSessions(mall.engine, mall.backend, mall.settings.busy_seconds)
     policy = given.policy or _grants(mall)
+    versions = versions_of(mall.plugins.hook)
     ports: dict[type, Any] = {
         Catalogue: mall.catalogue,
         Stores: mall.stores,
         Keyring: mall.keys,
         Recorder: Recorder(),
         Verifiers: Verifiers(),
-        **_api(mall, clock),
+        **_api(mall, clock, versions),
         **_structure(mall),
         **_attachments(mall, given, clock),
         **_audit(mall),
-        **_webhooks(mall),
+        **_webhooks(mall, versions, clock),
         **_logins(mall, given),
-        **_clients(mall, clock),
+        **_clients(mall, clock, versions),
     }
     _sessions(mall, ports[Verifiers])
     ports[Verifiers].known.append(ports[access.ApiKeys])
@@ -96,7 +99,7 @@ def wired(mall: Mall, given: Given, clock: Callable[[], datetime]) -> Services:
     return Services(source, policy, mall.plugins.hook, ports, clock)
 
 
-def _api(mall: Mall, clock: Callable[[], datetime]) -> dict[type, Any]:
+def _api(mall: Mall, clock: Callable[[], datetime], versions: Versions) -> dict[type, Any]:
     counter = Counter(clock)
 
     def keep() -> None:
@@ -108,7 +111,7 @@ def _api(mall: Mall, clock: Callable[[], datetime]) -> dict[type, Any]:
     mall.chores.ticks += [lambda: keep() if counter.due else None, _telling(mall)]
     mall.chores.closing.append(keep)
     mall.chores.forked.append(counter.forget_parent)
-    return {Counter: counter, Versions: versions_of(mall.plugins.hook)}
+    return {Counter: counter, Versions: versions}
 
 
 def _telling(mall: Mall) -> Callable[[], None]:
@@ -184,19 +187,42 @@ def _logins(mall: Mall, given: Given) -> dict[type, Any]:
     return {access.Logins: logins, access.Lives: logins.lives}
 
 
-def _clients(mall: Mall, clock: Callable[[], datetime]) -> dict[type, Any]:
-    versions = Pinnable(versions_of(mall.plugins.hook), clock)
-    keys = access.ApiKeys(mall.engine.connect, mall.follower.heard, mall.keys, clock, mall.begin, versions)
+def _clients(mall: Mall, clock: Callable[[], datetime], versions: Versions) -> dict[type, Any]:
+    pinnable = Pinnable(versions, clock)
+    keys = access.ApiKeys(mall.engine.connect, mall.follower.heard, mall.keys, clock, mall.begin, pinnable)
     mall.follower.subscribe(access.CREDENTIALS, lambda _: keys.forget(), _following(mall, access.look_at_credentials))
     mall.chores.closing.append(keys.close)
     mall.chores.forked.append(keys.forget_parent)
     return {
         access.ApiKeys: keys,
-        access.ApiVersions: versions,
+        access.ApiVersions: pinnable,
         access.Plans: access.Plans(mall.settings.plans),
         Limiter: Limiter(mall.settings.plans, mall.settings.rates.get_secret_value()),
         access.HostPermissions: access.HostPermissions(mall.settings.permissions),
     }
+
+
+class Told(webhooks.Payloads):
+    """What webhooks tell, as the version each subscription is pinned to has it: as of everything else of the API."""
+
+    def __init__(self, catalogue: Catalogue, versions: Versions, clock: Callable[[], datetime]) -> None:
+        self._catalogue = catalogue
+        self._versions = versions
+        self._clock = clock
+
+    def version(self, asked: str | None) -> str | None:
+        latest = self._versions.latest(self._clock())
+        name = self._versions.find(asked or latest).name
+        if self._versions.state(name, self._clock()) == "sunset":
+            raise InvalidInput(field="version", reason=f"{name} is gone: choose another, such as {latest}")
+        return name
+
+    def payload(self, event_name: str, data: Mapping[str, Any], version: str | None) -> dict[str, Any]:
+        kind = webhooks.known_events().get(event_name)
+        if version is None or version not in self._versions.names or kind is None:
+            return dict(data)
+        down = self._versions.view(self._catalogue, version).down(webhooks.shape_of(kind))
+        return dict(data) if down is None else dict(down(dict(data)))
 
 
 class Pinnable(access.ApiVersions):
@@ -238,7 +264,7 @@ def _audit(mall: Mall) -> dict[type, Any]:
     return {audit.Subjects: subjects}
 
 
-def _webhooks(mall: Mall) -> dict[type, Any]:
+def _webhooks(mall: Mall, versions: Versions, clock: Callable[[], datetime]) -> dict[type, Any]:
     settings, interest = mall.settings, webhooks.Interest(lambda: mall.follower.running)
     egress = webhooks.Egress.of(settings.webhook_networks, settings.webhook_insecure, settings.webhook_ports)
     dispatcher = webhooks.Dispatcher(
@@ -259,7 +285,7 @@ def _webhooks(mall: Mall) -> dict[type, Any]:
         webhooks.Interest: interest,
         webhooks.Egress: egress,
         webhooks.Dispatcher: dispatcher,
-        webhooks.Payloads: webhooks.Payloads(),
+        webhooks.Payloads: Told(mall.catalogue, versions, clock),
         webhooks.Places: structure.Places(),
     }
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from mallcore.api.versions import Release
+from mallcore.api.releases import v2026_08_01, v2026_11_01
+from mallcore.api.versions import Release, Versions
 
 RELEASES = (
     Release("2026-05-01", stable=datetime(2026, 5, 1, tzinfo=UTC)),
@@ -12,4 +13,10 @@ RELEASES = (
     Release("2026-11-01", stable=datetime(2026, 11, 1, tzinfo=UTC)),
 )
 
-__all__ = ["RELEASES"]
+CHANGES = (*v2026_08_01.CHANGES, *v2026_11_01.CHANGES)
+"""What changed between them, oldest first."""
+
+OURS = Versions(RELEASES, CHANGES)
+"""Our own versions; a mall has those of its plug-ins, too."""
+
+__all__ = ["CHANGES", "OURS", "RELEASES"]
