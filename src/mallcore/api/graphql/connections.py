@@ -9,7 +9,7 @@ from typing import Any
 from mallcore.errors import InvalidInput
 
 Json = dict[str, Any]
-_BEHIND = re.compile(r"([0-9]{1,3})~(.{0,500})", re.DOTALL)
+_BEHIND = re.compile(r"([1-9][0-9]{0,2})~(.{0,500})", re.DOTALL)
 
 
 def connection(page: Mapping[str, Any], after: str | None) -> Json:

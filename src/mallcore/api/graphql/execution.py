@@ -12,7 +12,7 @@ from typing import Any, TypeGuard
 from graphql import DocumentNode, ExecutionResult, GraphQLSchema
 
 from mallcore.api.graphql.calls import called
-from mallcore.api.graphql.compiled.executor import CompilingExecutor
+from mallcore.api.graphql.compiled.executor import CompilingExecutor, Late
 from mallcore.api.graphql.failures import shown
 from mallcore.api.graphql.loading import Loading
 from mallcore.api.http import Request
@@ -80,8 +80,11 @@ def executed(
     if isinstance(built, list):
         return ExecutionResult(None, built)
     built.deadline = deadline  # type: ignore[attr-defined]
-    found: Any = built.execute_operation()
-    return _waited(found) if _is_coroutine(found) else found
+    try:
+        found: Any = built.execute_operation()
+        return _waited(found) if _is_coroutine(found) else found
+    except Late:
+        return ExecutionResult(None, [deadline.error()])
 
 
 def _is_coroutine(value: Any) -> TypeGuard[Awaitable[Any]]:

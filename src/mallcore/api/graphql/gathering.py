@@ -8,6 +8,7 @@ Queries can be run again because they write nothing; whatever can't be joined is
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, TypeVar, cast
 
@@ -19,6 +20,7 @@ from mallcore.kernel.context import Context
 T = TypeVar("T")
 _ROUNDS = 12
 _MOST_PARTS = 250  # SQLite joins up to 500
+_PLAIN = re.compile(r"[a-z][a-z0-9_]*")
 
 
 class Parked(BaseException):
@@ -93,8 +95,14 @@ class Gathering(Context):
 
 def _joined(statements: Iterable[Select[Any]]) -> Executable:
     """One statement for many of the same form; the first column says which of them a row answers."""
-    parts = [statement.subquery(f"part_{number}") for number, statement in enumerate(statements)]
-    return union_all(*(select(literal_column(str(number)), *part.c) for number, part in enumerate(parts)))
+    first, *others = [statement.subquery(f"part_{number}") for number, statement in enumerate(statements)]
+    parts = [select(literal_column("0"), *first.c)]
+    plain = all(_PLAIN.fullmatch(name) for name in first.c.keys())  # noqa: SIM118 - no mapping
+    for number, part in enumerate(others, 1):
+        # A union's types are those of its first part: the others need only names, which is less to make and to write.
+        columns = [literal_column(f'part_{number}."{name}"') for name in first.c.keys()] if plain else part.c  # noqa: SIM118
+        parts.append(select(literal_column(str(number)), *columns).select_from(part))
+    return union_all(*parts)
 
 
 def _key(statement: Executable) -> Hashable | None:

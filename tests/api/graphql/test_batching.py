@@ -1,0 +1,119 @@
+"""What a page asks of the database does not depend on how long the page is."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+from mallcore import Mall, Principal, access, attachments, structure
+from mallcore.api import Options
+from mallcore.api.graphql import GraphQLOptions
+from mallcore.api.graphql.limits import Limits
+from tests.api.conftest import OWNER
+from tests.api.graphql.conftest import Asking
+
+ADA = Principal.user("ada")
+SHELVES = """
+query($first: Int!) { structureListChannels(first: $first) { nodes {
+  slug
+  unit { name channels(first: 1) { nodes { slug } } }
+  tree { nodes { name } }
+  node(node: "fiction") { name breadcrumbs { name } channel { slug } }
+  revisions(first: 2) { nodes { number message channel { slug } detail { edits } } pageInfo { hasNextPage } }
+  drafts(first: 3) { nodes { name channel { slug } preview { onto } } }
+  schedules { nodes { id } }
+  effectiveRules { revision }
+  attachments(first: 2) { nodes { labels live { fileName attachment { id } } versions { nodes { n unit { slug } } } } }
+} } }
+"""
+ALONE = """
+query($c: String!) { structureGetChannel(channel: $c) {
+  unit { name } tree { nodes { name } } attachments { nodes { versions { nodes { n } } } }
+} }
+"""
+PATIENT = Options(graphql=GraphQLOptions(limits=Limits(seconds=300)))
+
+
+@pytest.fixture
+def shops(mall: Mall) -> Mall:
+    """A mall of 50 units with a channel each, all alike."""
+    for number in range(50):
+        with mall.begin(OWNER) as ctx:
+            unit = structure.create_unit(ctx, slug=f"unit{number:02}", name=f"Unit {number}").id
+            channel = structure.create_channel(ctx, slug=f"shop{number:02}", name="Shop", unit=unit).id
+            structure.create_node(ctx, channel=channel, name="Fiction", kind="section")
+            structure.open_draft(ctx, channel=channel, name="Autumn")
+        with mall.begin(OWNER) as ctx:
+            attachments.upload_file(ctx, file=b"x", file_name="x.txt", owner=f"channel:{channel}")
+    return mall
+
+
+@contextmanager
+def counted(mall: Mall) -> Iterator[list[str]]:
+    """The statements that this thread sends to the database: what runs in the background is not the page's."""
+    sent: list[str] = []
+    here = threading.get_ident()
+
+    def note(connection: Any, cursor: Any, statement: str, *more: Any) -> None:
+        if threading.get_ident() == here:
+            sent.append(statement)
+
+    event.listen(mall.engine, "before_cursor_execute", note)
+    try:
+        yield sent
+    finally:
+        event.remove(mall.engine, "before_cursor_execute", note)
+
+
+def asked(mall: Mall, first: int, by: Principal) -> tuple[int, list[dict[str, Any]]]:
+    """How many statements a page takes, and what it shows."""
+    graphql = Asking(mall, PATIENT)
+    with counted(mall) as sent:
+        found = graphql(SHELVES, {"first": first}, by)
+    return len(sent), found["structureListChannels"]["nodes"]
+
+
+@pytest.mark.parametrize("by", [OWNER, ADA], ids=["owner", "reader of units"])
+def test_fifty_cost_no_more_statements_than_five(shops: Mall, by: Principal) -> None:
+    """Edges of a page are loaded together: by whoever may do all, and by whoever is asked for each."""
+    with shops.begin(OWNER) as ctx:
+        for number in range(50):
+            access.grant(ctx, principal="user:ada", role="owner", scope="unit", unit=f"unit{number:02}")
+    asked(shops, 1, by)
+    few, five = asked(shops, 5, by)
+    many, fifty = asked(shops, 50, by)
+    assert (len(five), len(fifty)) == (5, 50)
+    assert many == few
+    assert fifty[:5] == five
+
+
+def test_what_is_loaded_together_is_what_is_loaded_alone(shops: Mall) -> None:
+    """The same answers, item by item, as when each is asked for by itself."""
+    _, together = asked(shops, 20, OWNER)
+    together = [one for one in together if one["slug"].startswith("shop")]
+    assert len(together) == 19
+    graphql = Asking(shops)
+    for one in together:
+        alone = graphql(ALONE, {"c": one["slug"]})["structureGetChannel"]
+        assert alone["unit"]["name"] == one["unit"]["name"]
+        assert alone["tree"] == one["tree"]
+        counts = [len(a["versions"]["nodes"]) for a in one["attachments"]["nodes"]]
+        assert counts == [len(a["versions"]["nodes"]) for a in alone["attachments"]["nodes"]] == [1]
+
+
+def test_a_refused_edge_is_refused_alone(shops: Mall) -> None:
+    """One item's edge that is refused, on record, takes nothing from the others."""
+    with shops.begin(OWNER) as ctx:
+        access.set_role(ctx, role="lister", permissions=["structure.read"])
+        access.grant(ctx, principal="user:ada", role="lister", scope="mall")
+        access.grant(ctx, principal="user:ada", role="owner", scope="channel", channel="shop01")
+    graphql = Asking(shops)
+    told = graphql.told("{ structureListChannels(first: 4) { nodes { slug drafts { nodes { name } } } } }", by=ADA)
+    found = [one for one in told["data"]["structureListChannels"]["nodes"] if one["slug"].startswith("shop")]
+    assert [one["drafts"] and one["drafts"]["nodes"][0]["name"] for one in found] == [None, "Autumn", None]
+    assert [one["extensions"]["code"] for one in told["errors"]] == ["denied"] * 3
+    records = graphql("{ auditListRecords(outcome: DENIED) { nodes { principal operation outcome } } }")
+    assert [one["operation"] for one in records["auditListRecords"]["nodes"]] == ["structure.list_drafts"] * 3
