@@ -16,7 +16,7 @@ import pytest
 from pydantic import TypeAdapter
 from sqlalchemy import inspect as inspected
 
-from mallcore import Context, Mall, Principal, access, attachments, audit, structure
+from mallcore import Context, Mall, Principal, access, attachments, audit, structure, webhooks
 from mallcore.access.rules import BUILT_IN
 from mallcore.attachments.model import uploads
 from mallcore.attachments.rules import names, tokens, uploading
@@ -27,15 +27,19 @@ from mallcore.structure.operations import drafts
 from mallcore.structure.rules import apply, formats, nodes
 from mallcore.structure.rules.formats.entries import Limits
 from mallcore.structure.rules.formats.tables import COLUMNS
+from mallcore.webhooks.rules import retries
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 REFERENCE = REPOSITORY / "docs" / "reference"
 WIRING = {
+    "PING",
     "TOPIC",
     "Addresses",
     "Beginning",
     "Epochs",
+    "Interest",
     "Moments",
+    "Outbox",
     "Owners",
     "Pins",
     "Places",
@@ -49,7 +53,7 @@ WIRING = {
 CODE = re.compile(r"`([^`]+)`")
 PUBLIC = {
     f"{package.__name__.partition('.')[2]}.{name}": getattr(package, name)
-    for package in (structure, attachments, access, audit)
+    for package in (structure, attachments, access, audit, webhooks)
     for name in package.__all__
 }
 SHOWING = {name: one for name, one in PUBLIC.items() if inspect.isfunction(one) and ">>>" in (one.__doc__ or "")}
@@ -133,6 +137,41 @@ def happening() -> list[list[str]]:
     return [[f"`{kind.name}`", f"`{name}`", kind.__doc__.replace("``", "`")] for name, kind in kinds.items()]
 
 
+def test_every_message_is_listed() -> None:
+    """The tables of webhooks have each event with its shape and permission, each shape, and each pause."""
+    assert table("webhook-events.md", "event") == told()
+    assert table("webhook-events.md", "shape") == shapes()
+    assert table("webhook-events.md", "after attempt") == pauses()
+
+
+def told() -> list[list[str]]:
+    """The rows of the table of events that webhooks send."""
+    found = {one for one in PUBLIC.values() if isinstance(one, type) and issubclass(one, events.Event)}
+    kinds = sorted({*found, events.AccessDenied}, key=lambda one: one.name)
+    rows = [
+        [f"`{one.name}`", f"`{webhooks.shape_of(one).__name__}`", f"`{webhooks.permission_to_read(one.name)}`"]
+        for one in kinds
+    ]
+    return [*rows, [f"`{webhooks.PING}`", "`PingData`", "none: it goes to the one who asked for it"]]
+
+
+def shapes() -> list[list[str]]:
+    """The rows of the table of what messages tell."""
+    data = webhooks.EventData
+    more = (webhooks.RevisionData, webhooks.AttachmentData, webhooks.DenialData, webhooks.PingData)
+    rows = [[f"`{data.__name__}`", listed(data.model_fields)]]
+    for one in more:
+        own = [name for name in one.model_fields if name not in data.model_fields]
+        rows.append([f"`{one.__name__}`", f"the same, and {listed(own)}" if own else "the same"])
+    return rows
+
+
+def pauses() -> list[list[str]]:
+    """The rows of the table of pauses."""
+    shown = [timedelta(seconds=one) for one in retries.DELAYS]
+    return [[str(number), str(one)] for number, one in enumerate(shown, 1)]
+
+
 def test_every_format_is_listed() -> None:
     """The table of formats says what is read and written, and the one of columns what a CSV file has."""
     rows = table("formats.md", "format")
@@ -200,7 +239,9 @@ def test_every_table_is_listed() -> None:
     assert {codes(row[0])[0] for row in table("database.md", "table")} == there
 
 
-@pytest.mark.parametrize("package", [structure, attachments, access, audit], ids=lambda package: package.__name__)
+@pytest.mark.parametrize(
+    "package", [structure, attachments, access, audit, webhooks], ids=lambda package: package.__name__
+)
 def test_every_public_name_is_in_the_reference(package: Any) -> None:
     """What a package promises is on its page, or among the events."""
     name = package.__name__
@@ -258,6 +299,9 @@ MADE: list[tuple[str, str, Callable[[], list[list[str]]]]] = [
     ("permissions.md", "permission", permissions),
     ("permissions.md", "role", roles),
     ("events.md", "name", happening),
+    ("webhook-events.md", "event", told),
+    ("webhook-events.md", "shape", shapes),
+    ("webhook-events.md", "after attempt", pauses),
 ]
 
 

@@ -46,7 +46,7 @@ def delay(attempts: int, chance: float, asked: float | None = None) -> float | N
 def pause(attempts: int, chance: float, asked: float | None = None) -> float:
     """Seconds for which nothing is sent to a receiver that can't be reached: a few minutes, or what it asks for.
 
-    >>> pause(1, 0.5), pause(8, 0.5), pause(1, 0.5, asked=3600)
+    >>> pause(1, 0.5), pause(8, 0.5), pause(1, 0.5, asked=3600.0)
     (5.0, 300.0, 3600.0)
     """
     planned = min(delay(attempts, chance) or LONGEST_PAUSE, LONGEST_PAUSE)
