@@ -102,6 +102,14 @@ ODD: list[Maker] = [
     lambda: {"__typename": "Query"}, lambda: object, lambda: (one for one in [None, "a"]), lambda: {"one"},
     lambda: range(2), lambda: MappingProxyType({"name": "of a proxy"}), lambda: int, lambda: Decimal("NaN"),
 ]  # fmt: skip
+BAD: dict[str, list[Any]] = {  # mistakes that only this type makes of a value
+    "Int": [2**31, -(2**31) - 1, 2**70, 1.5, "x", None],
+    "Float": [float("nan"), float("inf"), -float("inf"), 2**1100, 2**53 + 1, "x"],
+    "Boolean": ["true", float("nan"), [], None],
+    "ID": [1.5, True, [], None],
+    "Letter": ["C", 1, [], None],
+    "Mixed": ["ONE", 3, {}, None],
+}
 WRAPPED: list[Callable[[Any], Any]] = [
     lambda kind: kind,
     lambda kind: GraphQLNonNull(kind),
@@ -136,14 +144,14 @@ def _failing(source: Any, info: Any) -> str:
     raise RuntimeError(f"at {info.path.as_list()}")
 
 
-def _leaf_field(draw: Draw, name: str) -> GraphQLField:
+def _leaf_field(draw: Draw, name: str, noise: bool) -> GraphQLField:
     kind = draw(st.sampled_from(WRAPPED))(LEAVES[draw(st.sampled_from(sorted(LEAVES)))])
-    return _sourced(draw, kind, name, leaf=True)
+    return _sourced(draw, kind, name, computed=noise)
 
 
-def _sourced(draw: Draw, kind: Any, name: str, *, leaf: bool) -> GraphQLField:
+def _sourced(draw: Draw, kind: Any, name: str, *, computed: bool) -> GraphQLField:
     how = draw(st.integers(0, 19))
-    if leaf and how == 19:
+    if computed and how == 19:
         return GraphQLField(GraphQLString, resolve=draw(st.sampled_from([_loud, _failing])))
     if how >= 16:
         return GraphQLField(kind, resolve=Reads(f"of {name}" if how == 16 else f"{name}_kept"))
@@ -161,8 +169,8 @@ def source_name(name: str, field: GraphQLField) -> str:
     return str((field.extensions or {}).get("data", name))
 
 
-def _objects(draw: Draw) -> dict[str, Any]:
-    shared = {name: _leaf_field(draw, name) for name in ("id", "name")}
+def _objects(draw: Draw, noise: bool) -> dict[str, Any]:
+    shared = {name: _leaf_field(draw, name, noise) for name in ("id", "name")}
     kinds: dict[str, Any] = {}
     by = draw(st.sampled_from(["typename", "resolve_type", "is_type_of"]))
     resolve = (lambda value, info, kind: look(value, "tag")) if by == "resolve_type" else None
@@ -170,11 +178,11 @@ def _objects(draw: Draw) -> dict[str, Any]:
     for number in (3, 2, 1, 0):
         fields = dict(shared) if number >= 2 else {}
         for name in draw(st.lists(st.sampled_from(NAMES), min_size=1, max_size=4, unique=True)):
-            fields.setdefault(name, _leaf_field(draw, name))
+            fields.setdefault(name, _leaf_field(draw, name, noise))
         if kinds:
             for name in draw(st.lists(st.sampled_from(["one", "many", "some"]), max_size=3, unique=True)):
                 kind = draw(st.sampled_from(sorted(kinds)))
-                fields[name] = _sourced(draw, draw(st.sampled_from(WRAPPED))(kinds[kind]), name, leaf=False)
+                fields[name] = _sourced(draw, draw(st.sampled_from(WRAPPED))(kinds[kind]), name, computed=False)
         kinds[f"T{number}"] = _object(draw, f"T{number}", fields, [named] if number >= 2 else [], by)
         if number == 2:
             kinds["Named"] = named
@@ -190,8 +198,8 @@ def _object(draw: Draw, name: str, fields: Any, interfaces: Any, by: str) -> Gra
 
 @st.composite
 def worlds(draw: Draw, noise: bool = True) -> World:
-    """A schema with data."""
-    kinds = _objects(draw)
+    """A schema with data; without ``noise`` all of it is right, and no field has a resolver that must be called."""
+    kinds = _objects(draw, noise)
     either = kinds["Either"]
     odds = draw(st.sampled_from([0, 0, 6, 25])) if noise else 0
     roots: dict[str, Maker] = {}
@@ -211,6 +219,10 @@ def worlds(draw: Draw, noise: bool = True) -> World:
 def values(draw: Draw, kind: Any, odds: int, either: Any) -> Maker:
     """Makes a value of a type: the same one each time, in fresh objects."""
     if odds and draw(st.integers(0, 99)) < odds:
+        name = getattr(kind, "name", "")
+        if name in BAD and draw(st.booleans()):
+            bad = draw(st.sampled_from(BAD[name]))
+            return lambda: bad
         return draw(st.sampled_from(ODD))  # type: ignore[no-any-return]
     if is_non_null_type(kind):
         return values(draw, kind.of_type, odds, either)
@@ -227,13 +239,16 @@ def values(draw: Draw, kind: Any, odds: int, either: Any) -> Maker:
 
 
 def _object_maker(draw: Draw, kind: Any, odds: int, either: Any) -> Maker:
+    shapes: list[Any] = [dict, dict, dict, Special, MappingProxyType, _spaced]
     if is_abstract_type(kind):
-        return _object_maker(draw, draw(st.sampled_from(either.types)), odds, either)
+        kind = draw(st.sampled_from(either.types))
+    else:
+        shapes.append(_modelled)  # a model doesn't say its type
     parts = {source_name(name, field): values(draw, field.type, odds, either) for name, field in kind.fields.items()}
     parts |= {"tag": lambda: kind.name, "__typename": lambda: kind.name}
     if odds and draw(st.integers(0, 5)) == 0:
         del parts[draw(st.sampled_from(sorted(parts)))]
-    shape = draw(st.sampled_from([dict, dict, dict, Special, MappingProxyType, _spaced, _modelled]))
+    shape = draw(st.sampled_from(shapes))
     return lambda: shape({name: made() for name, made in parts.items()})
 
 
@@ -259,10 +274,14 @@ class Asking:
 
 
 @st.composite
-def documents(draw: Draw, schema: GraphQLSchema) -> Asking:
-    """A valid document."""
+def documents(draw: Draw, schema: GraphQLSchema, only: str = "") -> Asking:
+    """A valid document; one that asks for ``only`` this root field."""
     fragments: dict[str, str] = {}
-    body = _selection(draw, schema, schema.query_type, fragments, 4)
+    query: Any = schema.query_type
+    if only:
+        body = f"{{ {only} {_selection(draw, schema, get_named_type(query.fields[only].type), fragments, 3)} }}"
+    else:
+        body = _selection(draw, schema, query, fragments, 4)
     used = [name for name in ("yes", "no") if f"${name}" in body + "".join(fragments.values())]
     head = ""
     if used:
