@@ -85,11 +85,11 @@ def _note(found: Mapping[str, Any]) -> Note:
 def title_of(name: str) -> str:
     """The name of a change as words.
 
-    >>> title_of("GrantsSayWho"), title_of("URLsAreWhole")
-    ('Grants say who', 'URLs are whole')
+    >>> title_of("PagesSayWhatIsNext"), title_of("URLsAreWhole")
+    ('Pages say what is next', 'URLs are whole')
     """
     words = re.findall(r"[A-Z]{2,}s?(?=[A-Z]|$)|[A-Z][^A-Z]*|[^A-Z]+", name.replace("_", " "))
-    kept = [word if len(word) > 1 and word.rstrip("s").isupper() else word.lower() for word in words]
+    kept = [word if len(stem := word.rstrip("s")) > 1 and stem.isupper() else word.lower() for word in words]
     text = re.sub(r"\s+", " ", " ".join(kept)).strip()
     return text[:1].upper() + text[1:]
 
