@@ -162,7 +162,7 @@ class Measure:
             depth=1 + below.depth if not introspecting or below.depth > self._limits.depth else 0,
             fields=1 + below.fields,
             aliases=(node.alias is not None) + below.aliases,
-            cost=0 if introspecting else _cost(node, field) + times * below.cost,
+            cost=0 if introspecting else _cost(node, field) * (times if _is_list(field) else 1) + times * below.cost,
             introspection=below.introspection + (introspecting and name in LISTS_OF_TYPES),
             width=1,
             page=asked or below.page,
@@ -184,8 +184,7 @@ class Measure:
             return 1, None, False
         if any(name in SLICES for name in field.args):
             return _default(field, self._limits.usual_page_size), None, True
-        is_list = is_list_type(get_nullable_type(field.type)) and is_composite_type(get_named_type(field.type))
-        return (self._limits.usual_list_size if is_list and not place.sliced else 1), None, False
+        return (self._limits.usual_list_size if _is_list(field) and not place.sliced else 1), None, False
 
     def repeats(self, operation: OperationDefinitionNode, most: int) -> int:
         """How often one place of the answer is named by what is merged there, among the first ``most`` fields."""
@@ -237,6 +236,11 @@ def _nodes(document: DocumentNode) -> Iterator[Any]:
         open_nodes.extend(getattr(node, "variable_definitions", None) or ())
         selection_set = getattr(node, "selection_set", None)
         open_nodes.extend(selection_set.selections if selection_set is not None else ())
+
+
+def _is_list(field: GraphQLField | None) -> bool:
+    """Whether it is a list itself, and not a page that holds one."""
+    return field is not None and is_list_type(get_nullable_type(field.type))
 
 
 def _cost(node: FieldNode, field: GraphQLField | None) -> int:
