@@ -72,7 +72,7 @@ def bench(session: nox.Session) -> None:
     """Every benchmark in its short form; `nox -s bench -- full` takes half an hour. Not in the default list."""
     install(session, "bench")
     quick = () if "full" in session.posargs else ("--quick",)
-    for name in ("structure", "visibility", "objects", "links", "versions", "load.http"):
+    for name in ("structure", "visibility", "objects", "links", "graphql", "versions", "load.http"):
         session.run("python", "-m", f"benchmarks.{name}", *quick)
     session.run("python", "-m", "benchmarks.sizes", *((*quick, "--sizes", "100,1000,10000") if quick else ()))
     session.run("python", "-m", "benchmarks.load.zero_downtime", "--seconds", "5" if quick else "60")
