@@ -16,6 +16,7 @@ from mallcore.access.hooks import (
     LogoutNotice,
     OwnTokens,
 )
+from mallcore.access.model import Grant
 from mallcore.access.model.logins import IdentityInfo, SessionInfo
 from mallcore.access.model.oauth import OAuthClient
 from mallcore.access.operations.api_keys import (
@@ -139,6 +140,7 @@ __all__ = [
     "ConsentGiven",
     "ConsentTaken",
     "DeniedTokens",
+    "Grant",
     "GrantGiven",
     "GrantTaken",
     "Grants",

@@ -14,6 +14,7 @@ from mallcore.structure.model.inputs import (
     SetNodeRules,
     UpdateNode,
 )
+from mallcore.structure.model.shapes import Crumb, NodeShape, Revision, Schedule
 from mallcore.structure.operations.changes import Beginning, ChangeStream, list_changes, watch
 from mallcore.structure.operations.drafts import (
     DraftChanged,
@@ -88,17 +89,21 @@ __all__ = [
     "ChannelRestored",
     "Condition",
     "CreateNode",
+    "Crumb",
     "DraftChanged",
     "Export",
     "Hide",
     "Member",
     "MoveNode",
     "NodeAnswer",
+    "NodeShape",
     "Pin",
     "Places",
     "RemoveNode",
     "ReorderChildren",
     "Revised",
+    "Revision",
+    "Schedule",
     "ScheduleChanged",
     "SetNodeRules",
     "SnapshotMade",

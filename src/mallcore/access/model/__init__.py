@@ -63,8 +63,8 @@ class Grant(_Shape):
     scope: str
     scope_id: str | None = None
     channel_id: str | None = None
-    author: str
-    at: datetime
+    granted_by: str
+    granted_at: datetime
 
 
 class Bounds(_Shape):

@@ -275,7 +275,7 @@ def grant(
     same = _same(principal, role, scope, scope_id)
     known = ctx.execute(select(access_grant).where(*same)).first()
     if known is not None:
-        return Grant(**known._mapping)
+        return _shown(known._mapping)
     row: dict[str, Any] = {
         "id": new_id("grt"), "principal": principal, "role": role, "scope": scope, "scope_id": scope_id,
         "channel_id": channel_id, "author": ctx.principal.ref, "at": ctx.now(),
@@ -283,7 +283,7 @@ def grant(
     ctx.execute(insert(access_grant), row)
     ctx.record(GrantGiven(subject=row["id"], unit_id=unit_id, channel_id=channel_id, after=_plain(row)))
     _changed(ctx)
-    return Grant(**row)
+    return _shown(row)
 
 
 def _same(principal: str, role: str, scope: str, scope_id: str | None) -> tuple[Any, ...]:
@@ -317,7 +317,12 @@ def revoke(
     ctx.execute(delete(access_grant).where(access_grant.c.id == grant))
     ctx.record(GrantTaken(subject=grant, channel_id=row.channel_id, before=_plain(row._mapping)))
     _changed(ctx)
-    return Grant(**row._mapping)
+    return _shown(row._mapping)
+
+
+def _shown(row: Any) -> Grant:
+    told = dict(row)
+    return Grant(granted_by=told.pop("author"), granted_at=told.pop("at"), **told)
 
 
 def _plain(row: Any) -> dict[str, Any]:
@@ -340,7 +345,7 @@ def list_grants(
             query = query.where(column == value)
     if cursor is not None:
         query = query.where(access_grant.c.id > decode(cursor, str)[0])
-    return page(ctx.execute(query).all(), limit, lambda row: Grant(**row._mapping), lambda row: (row.id,))
+    return page(ctx.execute(query).all(), limit, lambda row: _shown(row._mapping), lambda row: (row.id,))
 
 
 @operation(permission=None, rest=Rest("GET", "/me"))

@@ -39,7 +39,7 @@ class KeyRevoked(Event):
     name: ClassVar[str] = "access.key_revoked"
 
 
-@operation(permission="access.keys", rest=Rest("GET", "/keys"))
+@operation(permission="access.keys", rest=Rest("GET", "/signing-keys"))
 def list_keys(ctx: Context, *, purpose: Purpose | None = None) -> list[KeyInfo]:
     """The mall's keys by purpose and number, without their secrets."""
     query = select(keys).order_by(keys.c.purpose, keys.c.number)
@@ -49,7 +49,7 @@ def list_keys(ctx: Context, *, purpose: Purpose | None = None) -> list[KeyInfo]:
 
 
 @operation(permission="access.keys", kind="command", errors=(Conflict, InvalidInput),
-           rest=Rest("POST", "/keys/{purpose}", 201))  # fmt: skip
+           rest=Rest("POST", "/signing-keys/{purpose}", 201))  # fmt: skip
 def rotate_key(
     ctx: Context,
     *,
@@ -72,7 +72,7 @@ def rotate_key(
 
 
 @operation(permission="access.keys", kind="command", errors=(InvalidInput, NothingToDo, UnknownKey),
-           rest=Rest("DELETE", "/keys/{purpose}/{number}"))  # fmt: skip
+           rest=Rest("DELETE", "/signing-keys/{purpose}/{number}"))  # fmt: skip
 def revoke_key(
     ctx: Context,
     *,

@@ -6,7 +6,7 @@ from typing import Any
 
 from mallcore import Context, access, attachments, audit, structure
 from mallcore.adapters.cli import contents, forms
-from mallcore.adapters.cli.credentials import API_KEYS, CLIENTS
+from mallcore.adapters.cli.credentials import API_KEYS, CLIENTS, OAUTH
 from mallcore.adapters.cli.face import Face
 from mallcore.adapters.cli.forms import table
 from mallcore.adapters.cli.hooks import WEBHOOKS
@@ -99,7 +99,7 @@ ACCESS = (
     Face("access set-role", access.set_role, "role permissions", forms.card),
     Face("access remove-role", access.remove_role, "role", forms.card),
     Face(
-        "access grants", access.list_grants, show=table("id", "principal", "role", "scope", "scope_id", "author", "at")
+        "access grants", access.list_grants, show=table("id", "principal", "role", "scope", "scope_id", "granted_by", "granted_at")
     ),
     Face("access grant", access.grant, "principal role", forms.card, prepare=scope_told_by_parts),
     Face("access revoke", access.revoke, "grant", forms.card),
@@ -172,6 +172,7 @@ FACES = (
     *ACCESS,
     *CLIENTS,
     *API_KEYS,
+    *OAUTH,
     *KEYS,
     *AUDIT,
     *WEBHOOKS,

@@ -84,5 +84,5 @@ def watch(
             if cli.out.json:
                 cli.out.write(json.dumps(plain(one), ensure_ascii=False).encode())
             else:
-                cli.out.say(f"{one.number}  {shown(one.at)}  {one.author}  {one.message}")
+                cli.out.say(f"{one.number}  {shown(one.at)}  {one.author}  {one.message or ''}")
                 cli.out.text.file.flush()

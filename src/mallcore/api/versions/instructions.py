@@ -36,12 +36,15 @@ class Place(Protocol):
 
     def wrong(self, reason: str) -> Exception:
         """The error that says what is wrong with the change here."""
+        ...
 
     def fields(self, model: type[BaseModel]) -> dict[str, Member]:
         """The fields of another model in the newer state."""
+        ...
 
     def variant(self, model: type[BaseModel] | str, fields: State) -> type[BaseModel]:
         """A model like the one (or a new one of that name), with these fields in the older state."""
+        ...
 
 
 def find(state: State, text: str, place: Place) -> str:

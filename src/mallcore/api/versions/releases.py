@@ -144,19 +144,19 @@ class Versions:
 
     def view(self, catalogue: Catalogue, name: str) -> View:
         """The catalogue as this version shows it; it is kept on the catalogue, and goes with it."""
-        found: View | None = catalogue.derived.get((self, name))
-        if found is None:
+        if (self, name) not in catalogue.derived:
             self.find(name)
             place = sum(one.version <= name for one in self._declared)
-            found = catalogue.derived.setdefault((self, name), View(catalogue, name, self.known(catalogue), place))
+            catalogue.derived.setdefault((self, name), View(catalogue, name, self.known(catalogue), place))
+        found: View = catalogue.derived[self, name]
         return found
 
     def known(self, catalogue: Catalogue) -> Known:
         """What all views of a catalogue share."""
-        found: Known | None = catalogue.derived.get((self, "chain"))
-        if found is None:
+        if (self, "chain") not in catalogue.derived:
             made = Known(_follow(Chain(self._declared, _inputs(self._declared, catalogue))))
-            found = catalogue.derived.setdefault((self, "chain"), made)
+            catalogue.derived.setdefault((self, "chain"), made)
+        found: Known = catalogue.derived[self, "chain"]
         return found
 
 

@@ -133,7 +133,8 @@ def _fitting(model: Model, state: State) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, one in decorators.field_validators.items():
         if fields := [field for field in one.info.fields if field in same]:
-            found[name] = field_validator(*fields, mode=one.info.mode)(_plain(one.func))
+            check: Any = field_validator
+            found[name] = check(*fields, mode=one.info.mode)(_plain(one.func))
     for name, other in decorators.field_serializers.items():
         if fields := [field for field in other.info.fields if field in same]:
             make: Any = field_serializer

@@ -22,6 +22,7 @@ from mallcore.structure.rules.nodes import Node, thaw
 
 Kind = Literal["section", "category"]
 Policy = Literal["restrict", "reparent", "cascade"]
+ScheduleState = Literal["waiting", "done", "failed", "cancelled"]
 
 # Generous outer limits: the rules say precisely what is wrong, these only bound what they have to look at.
 Text = Annotated[str, Field(max_length=100_000)]
@@ -162,7 +163,7 @@ class Revision(Shape):
     number: int
     author: str
     at: datetime
-    message: str
+    message: str | None
     digest: str
 
 
@@ -260,7 +261,7 @@ class Schedule(Shape):
     revision: int | None
     author: str
     at: datetime
-    state: str
+    state: ScheduleState
     done_at: datetime | None = None
     result: int | None = None
     error: str | None = None

@@ -82,7 +82,12 @@ def _revisions(found: Known) -> Select[*tuple[Any, ...]]:
 def revision_shape(row: Any) -> Revision:
     """A revision's row as its shape."""
     return Revision(
-        channel=row.channel_id, number=row.number, author=row.author, at=row.at, message=row.message, digest=row.digest
+        channel=row.channel_id,
+        number=row.number,
+        author=row.author,
+        at=row.at,
+        message=row.message or None,
+        digest=row.digest,
     )
 
 

@@ -29,7 +29,7 @@ from mallcore.kernel.events import Event
 from mallcore.kernel.ids import new_id
 from mallcore.kernel.operations import Rest, operation
 from mallcore.kernel.paging import Cursor, Limit, Page, decode, page
-from mallcore.structure.model.shapes import ChannelRef, IdempotencyKey, Message, Schedule
+from mallcore.structure.model.shapes import ChannelRef, IdempotencyKey, Message, Schedule, ScheduleState
 from mallcore.structure.model.tables import schedule as schedule_table
 from mallcore.structure.operations.drafts import PUBLISH, DraftId, draft_row, opened, published
 from mallcore.structure.operations.history import undone
@@ -127,7 +127,7 @@ def list_schedules(
     ctx: Context,
     *,
     channel: ChannelRef,
-    state: Annotated[str | None, Field(pattern="^(waiting|done|failed|cancelled)$")] = None,
+    state: ScheduleState | None = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[Schedule]:
