@@ -20,7 +20,8 @@ from mallcore import Mall, Principal, attachments
 from mallcore.adapters.asgi import MallASGI
 from mallcore.adapters.cli.output import Output
 from mallcore.adapters.cli.session import Cli
-from mallcore.api import Request
+from mallcore.api import Options, Request
+from mallcore.api.graphql import GraphQLOptions
 from mallcore.errors import InvalidInput, MissingExtra, Unauthenticated, Unavailable
 
 BASE = "/api"
@@ -41,6 +42,7 @@ def serve(
             metavar="NAME", help=f"The environment variable with the token. [default: {TOKEN_VARIABLE}, or a new token]"
         ),
     ] = None,
+    dev: Annotated[bool, typer.Option("--dev", help="Also serve a page to explore GraphQL, at /api/graphql.")] = False,
 ) -> None:
     """Serve the API at `/api` on this machine, with one admin token, and carry out schedules. Ctrl-C stops it."""
     token, made = token_from(token_env)
@@ -48,7 +50,7 @@ def serve(
         door = Door(listening, token)
         mall = cli.open()
         announce(cli.out, door, token if made else None, token_env or TOKEN_VARIABLE)
-        run(mall, door)
+        run(mall, door, dev)
     cli.out.note("Stopped.")
 
 
@@ -147,7 +149,7 @@ def announce(out: Output, door: Door, token: str | None, variable: str) -> None:
     out.text.file.flush()
 
 
-def run(mall: Mall, door: Door) -> None:
+def run(mall: Mall, door: Door, dev: bool = False) -> None:
     """Serve until a signal says to stop, then finish what is under way and end all streams."""
     try:
         import uvicorn
@@ -155,7 +157,7 @@ def run(mall: Mall, door: Door) -> None:
         raise MissingExtra(what="Serving", extra="cli") from None
     addresses = mall.services.ports[attachments.Addresses]
     addresses.url = addresses.url or door.url  # so that links lead here, unless the mall says where they lead
-    api = MallASGI(mall, admits(door.token))
+    api = MallASGI(mall, admits(door.token), options=Options(graphql=GraphQLOptions(explorer=dev)))
 
     class Server(uvicorn.Server):
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

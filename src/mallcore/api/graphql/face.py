@@ -19,7 +19,7 @@ from mallcore.api.graphql import limits
 from mallcore.api.graphql.asking import GRAPHQL, READS, Asked, answer_type, asked
 from mallcore.api.graphql.documents import Documents, WrongDocument, wrong
 from mallcore.api.graphql.execution import Begin, Session, executed, plain
-from mallcore.api.graphql.explorer import PAGE
+from mallcore.api.graphql.explorer import PAGE, POLICY
 from mallcore.api.graphql.failures import of_mall, shown
 from mallcore.api.graphql.options import GraphQLOptions
 from mallcore.api.graphql.schema import schema_of
@@ -57,7 +57,8 @@ class GraphQL:
     def answer(self, request: Request, view: View, begin: Begin) -> Response:
         """The response to a request for ``/graphql``. Bad credentials are for the caller to answer."""
         if self._is_for_people(request):
-            return Response(200, [("content-type", "text/html; charset=utf-8"), _NOT_STORED], PAGE)
+            kinds = [("content-type", "text/html; charset=utf-8"), _NOT_STORED, ("content-security-policy", POLICY)]
+            return Response(200, kinds, PAGE)
         kind = JSON
         try:
             kind = answer_type(request)

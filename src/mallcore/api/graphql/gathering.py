@@ -97,10 +97,11 @@ def _joined(statements: Iterable[Select[Any]]) -> Executable:
     """One statement for many of the same form; the first column says which of them a row answers."""
     first, *others = [statement.subquery(f"part_{number}") for number, statement in enumerate(statements)]
     parts = [select(literal_column("0"), *first.c)]
-    plain = all(_PLAIN.fullmatch(name) for name in first.c.keys())  # noqa: SIM118 - no mapping
+    names = list(first.c.keys())
+    plain = all(map(_PLAIN.fullmatch, names))
     for number, part in enumerate(others, 1):
         # A union's types are those of its first part: the others need only names, which is less to make and to write.
-        columns = [literal_column(f'part_{number}."{name}"') for name in first.c.keys()] if plain else part.c  # noqa: SIM118
+        columns: Iterable[Any] = [literal_column(f'part_{number}."{name}"') for name in names] if plain else part.c
         parts.append(select(literal_column(str(number)), *columns).select_from(part))
     return union_all(*parts)
 
