@@ -12,6 +12,7 @@ import pytest
 from mallcore import Mall, Principal, access, attachments, audit, structure, webhooks
 from mallcore.errors import Denied, MallError, NotFound, Unauthenticated
 from mallcore.kernel.operations import anywhere, run
+from tests.access.login.desk import Desk, of_ada
 from tests.attachments.pictures import png
 
 ME = Principal.system("test")
@@ -60,7 +61,8 @@ class _Undo(Exception):
 def world(database_url: str) -> Iterator[World]:
     """The world before anything is granted."""
     stores = {"second": "memory://", "third": "memory://"}
-    with Mall.open(database_url, migrate="always", stores=stores) as mall:
+    logins = access.Logins([Desk()], new_user=lambda identity: identity.subject)
+    with Mall.open(database_url, migrate="always", stores=stores, logins=logins) as mall:
         with mall.begin(ME) as ctx:
             structure.create_unit(ctx, slug="north", name="North")
             for slug, unit in (("books", "main"), ("toys", "main"), ("games", "north")):
@@ -81,14 +83,26 @@ def world(database_url: str) -> Iterator[World]:
             client, disabled = (access.create_client(ctx, name=name).id for name in ("A partner", "An old partner"))
             access.disable_client(ctx, client=disabled)
             api_key = access.create_api_key(ctx, client=client, name="Stock").id
+            access.register_oauth_client(ctx, client=client, scopes=["structure.read"])
         with mall.begin(ME) as ctx:
             record = audit.list_records(ctx, event="structure.revised", limit=1).items[0].id
             log = {"record": record, "checkpoint": str(audit.checkpoint(ctx).size)}
             log |= {"client": client, "disabled": disabled, "api_key": api_key}
             hook = webhooks.create_webhook(ctx, url="https://shop.example/", events=["audit.*"], channel="books")
             log |= {"webhook": hook.id, "delivery": webhooks.ping(ctx, webhook=hook.id).id}
+        for ref in (ME.ref, "user:ada"):
+            mall.services.ports[access.OAuthStore].consent(ref, client, ["structure.read"])
         yield World(
-            mall, {**log, **hung(mall), "gone": gone.id, "draft": draft.id, "schedule": schedule.id, "grant": grant.id}
+            mall,
+            {
+                **log,
+                **hung(mall),
+                **of_ada(mall),
+                "gone": gone.id,
+                "draft": draft.id,
+                "schedule": schedule.id,
+                "grant": grant.id,
+            },
         )
 
 
@@ -130,25 +144,38 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "access.create_client": {"name": "A partner"},
     "access.disable_client": {"client": "$client"},
     "access.enable_client": {"client": "$disabled"},
+    "access.end_session": {"session": "$session"},
+    "access.end_sessions": {"principal": "user:x"},
     "access.get_api_key": {"api_key": "$api_key"},
     "access.get_client": {"client": "$client"},
+    "access.get_oauth_client": {"client": "$client"},
+    "access.grant": {"principal": "user:x", "role": "visitor", "scope": "channel", "channel": "books"},
     "access.list_api_keys": {},
     "access.list_clients": {},
-    "access.revoke_api_key": {"api_key": "$api_key"},
-    "access.rotate_api_key": {"api_key": "$api_key"},
-    "access.update_api_key": {"api_key": "$api_key", "scopes": ["structure.read"]},
-    "access.update_client": {"client": "$client", "name": "Another"},
-    "access.end_sessions": {"principal": "user:x"},
-    "access.grant": {"principal": "user:x", "role": "visitor", "scope": "channel", "channel": "books"},
+    "access.link_identity": {"ticket": "$link_ticket"},
     "access.list_grants": {},
+    "access.list_identities": {},
     "access.list_keys": {},
+    "access.list_oauth_clients": {},
+    "access.list_oauth_consents": {},
     "access.list_roles": {},
+    "access.list_sessions": {},
     "access.my_permissions": {},
+    "access.register_oauth_client": {"client": "$disabled", "scopes": ["structure.read"]},
+    "access.remove_oauth_client": {"client": "$client"},
     "access.remove_role": {"role": "clerk"},
     "access.revoke": {"grant": "$grant"},
+    "access.revoke_api_key": {"api_key": "$api_key"},
     "access.revoke_key": {"purpose": "links", "number": 1},
+    "access.rotate_api_key": {"api_key": "$api_key"},
     "access.rotate_key": {"purpose": "links"},
+    "access.rotate_oauth_secret": {"client": "$client"},
+    "access.unlink_identity": {"identity": "$identity"},
     "access.set_role": {"role": "chief", "permissions": ["structure.edit"]},
+    "access.update_api_key": {"api_key": "$api_key", "scopes": ["structure.read"]},
+    "access.update_client": {"client": "$client", "name": "Another"},
+    "access.update_oauth_client": {"client": "$client", "trusted": True},
+    "access.withdraw_oauth_consent": {"client": "$client"},
     "attachments.append": {"upload": "$upload", "offset": 0, "content": b""},
     "attachments.attach": {"staged": "$staged"},
     "attachments.begin_direct": {"file_name": "c.txt", "size": 3, "owner": "category:books/fiction/crime"},
@@ -274,6 +301,15 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 }
 FOR_ALL = {
     "access.my_permissions",
+    *("access.list_oauth_consents", "access.withdraw_oauth_consent"),  # one's own
+    *("access.end_session", "access.list_identities", "access.list_sessions", "access.unlink_identity"),  # of Ada's own
+    *(
+        "api.diff_versions",
+        "api.get_version",
+        "api.list_versions",
+        "api.notes",
+        "api.schema",
+    ),  # what the API says of itself
     "attachments.deliver_file",  # of what is public
     *(
         "attachments.deliver_link",

@@ -15,13 +15,18 @@ from mallcore import Mall, Principal, access, attachments, audit, structure, web
 from mallcore.errors import InvalidInput
 from mallcore.kernel.operations import run
 from mallcore.kernel.paging import decode, encode
+from tests.access.login.desk import Desk, signed_in
 
 ME = Principal.system("test")
 LISTS: dict[str, dict[str, Any]] = {
     "access.list_api_keys": {},
     "access.list_clients": {},
     "access.list_grants": {},
+    "access.list_identities": {},
+    "access.list_oauth_clients": {},
+    "access.list_oauth_consents": {},
     "access.list_roles": {},
+    "access.list_sessions": {},
     "api.usage": {},
     "attachments.label_history": {"label": "live"},
     "attachments.list_attachments": {},
@@ -45,7 +50,7 @@ LISTS: dict[str, dict[str, Any]] = {
 @pytest.fixture
 def mall(database_url: str) -> Iterator[Mall]:
     """A mall with at least five of everything that is listed."""
-    with Mall.open(database_url, migrate="always", follow=False) as opened:
+    with Mall.open(database_url, migrate="always", follow=False, logins=[Desk()]) as opened:
         with opened.begin(ME) as ctx:
             structure.create_channel(ctx, slug="books", name="Books")
             for number in range(5):
@@ -55,6 +60,8 @@ def mall(database_url: str) -> Iterator[Mall]:
                 _subscribe(ctx, number)
             with opened.begin(ME) as ctx:
                 _hang(ctx, number)
+            signed_in(opened, f"person-{number}")
+            opened.services.ports[access.OAuthStore].consent(ME.ref, f"cli_{number}", ["structure.read"])
             with opened.begin(ME) as ctx:
                 audit.checkpoint(ctx)
         with opened.engine.begin() as connection:
@@ -75,7 +82,9 @@ def _one_more(ctx: Any, number: int) -> None:
     structure.create_snapshot(ctx, name=f"s{number}")
     access.set_role(ctx, role=f"r{number}", permissions=["structure.read"])
     access.grant(ctx, principal=f"user:{number}", role="visitor")
-    access.create_api_key(ctx, client=access.create_client(ctx, name=f"Client {number}").id, name="Key")
+    client = access.create_client(ctx, name=f"Client {number}").id
+    access.create_api_key(ctx, client=client, name="Key")
+    access.register_oauth_client(ctx, client=client, scopes=["structure.read"])
 
 
 def _subscribe(ctx: Any, number: int) -> None:

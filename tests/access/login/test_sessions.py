@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from mallcore import Mall, Principal, access, audit
-from mallcore.access import Identity, LoginAnswer, LoginRedirect, LoginRequest, Logins, LogoutNotice
+from mallcore.access import Logins
 from mallcore.adapters.login import LoginPages
 from mallcore.api import Options, Refused, Request, Response, session_cookie
 from mallcore.errors import (
@@ -25,6 +25,7 @@ from mallcore.errors import (
     UnknownSession,
 )
 from mallcore.kernel.ports import Presented, Verifiers
+from tests.access.login.desk import Desk
 
 ME = Principal.system("test")
 
@@ -40,31 +41,6 @@ class Clock:
 
     def go(self, **time: float) -> None:
         self.now += timedelta(**time)
-
-
-class Desk:
-    """A login provider that knows everybody by name: the code is the person. No other backend has so little in it."""
-
-    name = "desk"
-    trusted = True
-
-    def authorization(self, request: LoginRequest) -> LoginRedirect:
-        return LoginRedirect(f"https://desk.example/?state={request.state}", {"to": request.redirect_uri})
-
-    def callback(self, answer: LoginAnswer) -> Identity:
-        code = answer.parameters["code"]
-        return Identity("https://desk.example", code, email="a\0b", name="x" * 1000, session=f"at-{code}", proof="p")
-
-    def refresh(self, identity: Identity) -> Identity:
-        return identity
-
-    def logout(self, proof: str | None, return_to: str | None) -> str | None:
-        return f"https://desk.example/out?{proof}&{return_to}"
-
-    def notice(self, token: str) -> LogoutNotice:
-        subject, _, session = token.partition("/")
-        until = datetime(2040, 1, 1, tzinfo=UTC)
-        return LogoutNotice("https://desk.example", token, until, subject or None, session or None)
 
 
 @pytest.fixture
