@@ -37,6 +37,8 @@ GROUPS = {
     "attachments": "Pictures and files: every version kept, every access on record.",
     "access": "Roles, and who holds them where.",
     "access clients": "Programs that use the mall, a partner's say.",
+    "access clients oauth": "How clients get tokens: secrets, scopes, and where their answers go.",
+    "access consents": "What people let clients do in their name.",
     "access keys": "API keys of clients: what they narrow, new secrets, revoking.",
     "keys": "The keys of links, of persons and of the audit log: which there are, and new ones.",
     "api": "The versions of the API: what differs, what breaks, who uses which.",

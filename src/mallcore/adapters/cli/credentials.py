@@ -1,11 +1,14 @@
-"""Commands of clients and of their API keys."""
+"""Commands of clients, of their API keys, and of what OAuth2 knows of them."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from mallcore import access
 from mallcore.adapters.cli import forms
 from mallcore.adapters.cli.face import Face
 from mallcore.adapters.cli.forms import table
+from mallcore.adapters.cli.output import Output
 
 CLIENTS = (
     Face("access clients create", access.create_client, "name", forms.card),
@@ -24,4 +27,26 @@ API_KEYS = (
     Face("access keys update", access.update_api_key, "api_key", forms.card),
     Face("access keys rotate", access.rotate_api_key, "api_key", forms.card),
     Face("access keys revoke", access.revoke_api_key, "api_key", forms.card),
+)  # fmt: skip
+
+
+def with_secret(out: Output, made: Any) -> None:
+    """A client with its secret, which is shown this once."""
+    forms.card(out, made.client)
+    if made.secret is not None:
+        out.say(f"secret  {made.secret}  (it is not kept: note it now)", "bold")
+
+
+_OAUTH = table("client", "name", "auth_method", "grant_types", "scopes", "redirect_uris", "trusted", "introspects")
+OAUTH = (
+    Face("access clients oauth register", access.register_oauth_client, "client scopes", with_secret),
+    Face("access clients oauth list", access.list_oauth_clients, show=_OAUTH),
+    Face("access clients oauth show", access.get_oauth_client, "client", forms.card),
+    Face("access clients oauth update", access.update_oauth_client, "client", forms.card),
+    Face("access clients oauth rotate-secret", access.rotate_oauth_secret, "client", with_secret),
+    Face("access clients oauth remove", access.remove_oauth_client, "client", forms.card, final=True),
+    Face("access consents list", access.list_oauth_consents, show=table("client", "scopes", "at"),
+         help="What somebody lets clients do in their name: `--principal user:ada`."),
+    Face("access consents withdraw", access.withdraw_oauth_consent, "client", forms.card,
+         help="Let a client act in somebody's name no more: `--principal user:ada`."),
 )  # fmt: skip

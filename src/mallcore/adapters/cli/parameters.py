@@ -104,7 +104,8 @@ def kind_of(hint: Any) -> str:
     if get_origin(found) is dict:
         return "values" if get_args(found)[1] is Any else "pairs"
     if get_origin(found) is list:
-        return "texts" if bare(get_args(found)[0]) is str else "file"
+        item = bare(get_args(found)[0])
+        return "texts" if item is str or get_origin(item) is Literal else "file"
     if get_origin(found) is Literal:
         return "choice"
     return {bool: "flag", int: "int"}.get(found, "text")
