@@ -51,7 +51,8 @@ class Limiter:
         if self._waits and on_event_loop():
             raise MemoryOnly()
         who = self._who(principal, request)
-        if all(self._windows.test(self._items[rate], who) for rate in rates):
+        # Of several windows all are asked first: what one refuses must not count in another.
+        if len(rates) == 1 or all(self._windows.test(self._items[rate], who) for rate in rates):
             passed = [self._windows.hit(self._items[rate], who) for rate in rates]
             if all(passed):
                 return headers(self._standings(rates, who))

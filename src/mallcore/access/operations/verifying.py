@@ -132,7 +132,10 @@ class ApiKeys:
 
     def recall(self, presented: Presented) -> Principal | None:
         """Whose key it is, if it was proven before and nothing has changed since."""
-        known = self._known.accepted.get(_fingerprint(presented.token))
+        memory = self._memory
+        if not self._told() or memory.keys != self._keyring.generation:
+            memory = self._known
+        known = memory.accepted.get(_fingerprint(presented.token))
         if known is None:
             return None
         now = self._clock()
