@@ -6,7 +6,6 @@ After a change that breaks nobody run `python -m tests.api.contracts.test_golden
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import pytest
 
 from mallcore import Mall
-from mallcore.api.contracts import OURS, EventShapes, Report, check, golden, of_host, ours
+from mallcore.api.contracts import OURS, Report, check, golden, guard, of_host, ours
 from mallcore.api.versions import Change, Release, Versions, field
 from mallcore.errors import InvalidInput
 from mallcore.kernel.context import Context
@@ -174,11 +173,10 @@ def test_a_file_is_read_back(folder: Path) -> None:
         golden(folder, "1999-01-01")
 
 
-def of_mallcore(act: Callable[..., Report] = check, **more: Any) -> Report:
-    """A check of mallcore's own operations against its own golden files."""
+def of_mallcore(write: bool = False) -> Report:
+    """A check of mallcore's own operations and events against its own golden files."""
     with Mall.open("sqlite://", follow=False) as mall:
-        shapes = mall.services.ports.get(EventShapes)
-        return act(mall.versions, mall.catalogue, OURS, datetime.now(UTC), shapes=shapes, which=ours, **more)
+        return guard(mall, OURS, which=ours, write=write)
 
 
 def test_our_own_golden_files_are_as_they_should_be() -> None:

@@ -9,7 +9,7 @@ from mallcore.api.rules.differing import LEVELS, RULES
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "reference" / "breaking-changes.md"
 MEANING = {
-    "breaking": "Somebody who called correctly gets an error, or can't read an answer any more. It needs a new version.",
+    "breaking": "Somebody who called correctly gets an error, or can't read the answer. It needs a new version.",
     "warning": "Whoever follows the contract goes on; a strict client may stumble. It needs no new version.",
     "additive": "Nobody who calls as before notices. It is in all versions at once.",
 }
@@ -20,7 +20,15 @@ def tables() -> str:
     parts = []
     for level in LEVELS:
         rows = [f"| `{one.id}` | {one.sentence} | {one.advice} |" for one in RULES.values() if one.level == level]
-        parts += [f"## {level.capitalize()}", "", MEANING[level], "", "| rule | what | way out |", "|---|---|---|", *rows]
+        parts += [
+            f"## {level.capitalize()}",
+            "",
+            MEANING[level],
+            "",
+            "| rule | what | way out |",
+            "|---|---|---|",
+            *rows,
+        ]
         parts.append("")
     return "\n" + "\n".join(parts) + "\n"
 

@@ -9,18 +9,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from mallcore.api import releases
 from mallcore.api.contracts.contract import Contract, EventShapes, Which, contract_of, dumped
+from mallcore.api.http import Mall
 from mallcore.api.rules.differing import Difference, breaking, differences
 from mallcore.api.versions import State, Versions
 from mallcore.errors import InvalidInput
+from mallcore.kernel.context import Principal
 from mallcore.kernel.events import Event
 from mallcore.kernel.operations import Catalogue, Operation
-
-if TYPE_CHECKING:
-    from mallcore.mall import Mall
 
 OURS = Path(releases.__file__).with_name("golden")
 """The golden files of mallcore's own versions."""
@@ -127,9 +126,9 @@ def guard(mall: Mall, folder: str | Path, *, which: Which | None = of_host, writ
     ...     guard(mall, "no-such-folder").ok
     False
     """
-    ports, now = mall.services.ports, mall.services.clock()
-    shapes = ports.get(EventShapes)
-    return check(ports[Versions], mall.catalogue, Path(folder), now, shapes=shapes, which=which, write=write)
+    with mall.begin(Principal.system("api")) as ctx:
+        shapes = ctx.services.ports.get(EventShapes)
+    return check(mall.versions, mall.catalogue, Path(folder), mall.now(), shapes=shapes, which=which, write=write)
 
 
 def check(
