@@ -39,6 +39,8 @@ GROUPS = {
     "access clients": "Programs that use the mall, a partner's say.",
     "access clients oauth": "How clients get tokens: secrets, scopes, and where their answers go.",
     "access consents": "What people let clients do in their name.",
+    "access sessions": "Who is signed in, and ending that.",
+    "access identities": "By which sign-ins elsewhere people are known here.",
     "access keys": "API keys of clients: what they narrow, new secrets, revoking.",
     "keys": "The keys of links, of persons and of the audit log: which there are, and new ones.",
     "api": "The versions of the API: what differs, what breaks, who uses which.",

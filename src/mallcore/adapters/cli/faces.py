@@ -11,6 +11,7 @@ from mallcore.adapters.cli.face import Face
 from mallcore.adapters.cli.forms import table
 from mallcore.adapters.cli.hooks import WEBHOOKS
 from mallcore.adapters.cli.records import records
+from mallcore.adapters.cli.signins import SIGN_INS
 from mallcore.api import operations as api
 
 TO_TOP = "Its new parent's id or path; / is the top of the channel."
@@ -173,6 +174,7 @@ FACES = (
     *CLIENTS,
     *API_KEYS,
     *OAUTH,
+    *SIGN_INS,
     *KEYS,
     *AUDIT,
     *WEBHOOKS,
