@@ -32,23 +32,38 @@ from mallcore.webhooks.rules import retries
 REPOSITORY = Path(__file__).resolve().parent.parent
 REFERENCE = REPOSITORY / "docs" / "reference"
 WIRING = {
+    "LONGEST_TOKEN",
     "PING",
+    "TOKENS",
     "TOPIC",
     "Addresses",
     "Beginning",
+    "Code",
+    "DeniedTokens",
     "Epochs",
     "Interest",
     "Moments",
+    "OAuthClient",
+    "OAuthStore",
     "Outbox",
     "Owners",
     "Pins",
     "Places",
+    "Refresh",
     "Slots",
     "Trees",
+    "checked_issuer",
+    "covers_scope",
     "forget_old_links",
     "heard",
+    "is_challenge",
+    "is_sure_of_its_redirects",
     "keep_stores",
     "look",
+    "narrowed_scopes",
+    "proves",
+    "redirects_to",
+    "scopes_within",
 }  # in __all__ for mallcore.mall alone
 CODE = re.compile(r"`([^`]+)`")
 PUBLIC = {

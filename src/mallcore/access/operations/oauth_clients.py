@@ -23,12 +23,26 @@ from mallcore.kernel.events import Event
 from mallcore.kernel.operations import Catalogue, Rest, operation
 from mallcore.kernel.paging import Cursor, Limit, Page, decode, page
 
-AuthMethod = Literal["client_secret_basic", "client_secret_post", "private_key_jwt", "none"]
+AuthMethod = Annotated[
+    Literal["client_secret_basic", "client_secret_post", "private_key_jwt", "none"],
+    Field(description="How it shows who it is when it asks for tokens."),
+]
 GrantType = Literal["client_credentials", "authorization_code", "refresh_token"]
 ClientId = Annotated[str, Field(max_length=200, description="Its id, or `client:` and its id.")]
-Uris = Annotated[list[Annotated[str, Field(max_length=600)]], Field(max_length=20)]
-Scopes = Annotated[list[Annotated[str, Field(max_length=101)]], Field(max_length=100)]
-Grants = Annotated[list[GrantType], Field(min_length=1, max_length=3)]
+Uris = Annotated[
+    list[Annotated[str, Field(max_length=600)]],
+    Field(max_length=20, description="Where answers go, to the letter; of a loopback address the port is free."),
+]
+Scopes = Annotated[
+    list[Annotated[str, Field(max_length=101)]],
+    Field(max_length=100, description="What it may ask for at most: permissions, or patterns such as `structure.*`."),
+]
+Grants = Annotated[
+    list[GrantType],
+    Field(min_length=1, max_length=3, description="In which ways it gets tokens: in its own name, or in somebody's."),
+]
+Trusted = Annotated[bool, Field(description="Whether it is the host's own, so that nobody is asked for consent.")]
+Introspects = Annotated[bool, Field(description="Whether it may ask about any token, as an API elsewhere does.")]
 Keys = Annotated[dict[str, Any] | None, Field(description="The public keys of `private_key_jwt`, as a JWK Set.")]
 IdempotencyKey = Annotated[str | None, Field(min_length=1, max_length=200)]
 _KNOWN = select(oauth_client, clients.c.name).join(clients, clients.c.id == oauth_client.c.client)
@@ -54,8 +68,8 @@ def register_oauth_client(
     grant_types: Grants = ["client_credentials"],  # noqa: B006 - pydantic copies it
     redirect_uris: Uris = [],  # noqa: B006
     jwks: Keys = None,
-    trusted: bool = False,
-    introspects: bool = False,
+    trusted: Trusted = False,
+    introspects: Introspects = False,
 ) -> OAuthSecret:
     """Let a client get tokens. Its secret, if it is to have one, is in the answer, and nowhere else ever.
 
@@ -106,8 +120,8 @@ def update_oauth_client(
     grant_types: Grants | None = None,
     redirect_uris: Uris | None = None,
     jwks: Keys = None,
-    trusted: bool | None = None,
-    introspects: bool | None = None,
+    trusted: Trusted | None = None,
+    introspects: Introspects | None = None,
     expected_revision: Annotated[int | None, Field(ge=1)] = None,
     idempotency_key: IdempotencyKey = None,
 ) -> OAuthClient:
