@@ -410,3 +410,6 @@ def test_old_events_are_dropped_when_nothing_waits(shop: Shop, receiver: Receive
     assert shop.dispatcher.keep_house() == 1
     assert [one.state for one in shop.deliveries(made.id)] == ["waiting"]
     assert (rows(shop, outbox), rows(shop, delivery)) == (1, 1)
+    shop.call(webhooks.update_webhook, webhook=made.id, state="disabled")
+    assert shop.dispatcher.keep_house() == 1
+    assert (rows(shop, outbox), rows(shop, delivery)) == (0, 0)

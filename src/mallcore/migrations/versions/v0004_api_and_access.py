@@ -247,6 +247,7 @@ def _outbox() -> None:
     unique = ["webhook_id", "event_id"]
     op.create_index("uq_mall_webhook_delivery_event_id", "mall_webhook_delivery", unique, unique=True)
     op.create_index("ix_mall_webhook_delivery_event_id", "mall_webhook_delivery", ["event_id"])
+    _partial("ix_mall_webhook_delivery_dead", "mall_webhook_delivery", ["id"], "state = 'dead'")
     _partial("ix_mall_webhook_delivery_waiting", "mall_webhook_delivery", ["webhook_id", "due_at"], "state = 'waiting'")
 
 

@@ -8,6 +8,7 @@ from mallcore.kernel.tables import Id, Json, UtcTime, metadata
 
 _UNSPREAD = text("spread_at IS NULL")
 _WAITING = text("state = 'waiting'")
+_DEAD = text("state = 'dead'")
 
 outbox = Table(
     "mall_outbox",
@@ -73,4 +74,5 @@ delivery = Table(
     Index("ix_mall_webhook_delivery_waiting", "webhook_id", "due_at", sqlite_where=_WAITING,
           postgresql_where=_WAITING),
     Index("ix_mall_webhook_delivery_event_id", "event_id"),
+    Index("ix_mall_webhook_delivery_dead", "id", sqlite_where=_DEAD, postgresql_where=_DEAD),
 )  # fmt: skip

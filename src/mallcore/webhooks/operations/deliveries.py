@@ -145,9 +145,9 @@ def _kept(ctx: Context, row: Any, since: AwareDatetime, until: AwareDatetime | N
 
 
 def _again(ctx: Context, events: list[str], webhook: str) -> None:
+    _resume(ctx, webhook)  # first, as whoever writes down what became of a message does: so nobody waits for a waiter
     mine = (delivery.c.webhook_id == webhook, ctx.backend.among(delivery.c.event_id, events))
     ctx.execute(update(delivery).where(*mine).values(due_at=ctx.now(), **_AGAIN))
-    _resume(ctx, webhook)
 
 
 def _resume(ctx: Context, webhook: str) -> None:

@@ -17,7 +17,7 @@ from mallcore.webhooks.hooks import Sender
 from mallcore.webhooks.operations.claiming import Claim, Endpoint, claim, waiting
 from mallcore.webhooks.operations.outbox import Interest
 from mallcore.webhooks.operations.sending import ME, Begin, Sending, log
-from mallcore.webhooks.operations.spreading import forget_old, spread
+from mallcore.webhooks.operations.spreading import MOST_DROPPED, forget_old, spread
 
 
 class Dispatcher:
@@ -79,8 +79,14 @@ class Dispatcher:
 
     def keep_house(self) -> int:
         """Drop what is older than it has to be kept; returns how many events."""
-        with self._begin(ME) as ctx:
-            return forget_old(ctx, self._days)
+        dropped = 0
+        while not self._stop.is_set():
+            with self._begin(ME) as ctx:
+                found = forget_old(ctx, self._days)
+            dropped += found
+            if found < MOST_DROPPED:
+                break
+        return dropped
 
     def close(self) -> None:
         """Let what is being sent end, and begin nothing more."""

@@ -18,6 +18,8 @@ from mallcore.webhooks.operations.deliveries import new_delivery
 from mallcore.webhooks.rules.matching import Wanted, wants
 
 MOST = 200
+MOST_DROPPED = 10_000
+"""How many old events are dropped in one transaction."""
 _WAITING = select(outbox.c.id).where(outbox.c.spread_at.is_(None)).limit(1)
 _NEXT = select(outbox).where(outbox.c.spread_at.is_(None)).order_by(outbox.c.id).limit(MOST)
 _ENABLED = select(webhook).where(webhook.c.state == "enabled")
@@ -46,10 +48,15 @@ def _add(ctx: Context, rows: list[dict[str, Any]]) -> None:
 
 
 def forget_old(ctx: Context, days: int) -> int:
-    """Drop events older than so many days, with their deliveries; not those that still wait. Returns how many."""
+    """Drop events older than so many days, with their deliveries; not those that wait to be sent. Returns how many."""
     events, deliveries, old = outbox.c, delivery.c, ctx.now() - timedelta(days=days)
-    waiting = exists().where(deliveries.event_id == events.id, deliveries.state == "waiting")
+    enabled = select(webhook.c.id).where(webhook.c.state == "enabled")
+    waits = exists().where(
+        deliveries.event_id == events.id, deliveries.state == "waiting", deliveries.webhook_id.in_(enabled)
+    )
+    gone = (events.at < old, events.spread_at.is_not(None), ~waits)
     with ctx.apart() as own:
-        gone = select(events.id).where(events.at < old, events.spread_at.is_not(None), ~waiting)
-        own.execute(delete(delivery).where(deliveries.event_id.in_(gone)))
-        return own.execute(delete(outbox).where(events.at < old, events.spread_at.is_not(None), ~waiting)).rowcount
+        ids = list(own.execute(select(events.id).where(*gone).order_by(events.id).limit(MOST_DROPPED)).scalars())
+        own.execute(delete(delivery).where(own.backend.among(deliveries.event_id, ids)))
+        own.execute(delete(outbox).where(own.backend.among(events.id, ids)))
+    return len(ids)

@@ -249,9 +249,9 @@ def _told(ctx: Context, values: Mapping[str, Any]) -> dict[str, Any]:
 def remove_webhook(ctx: Context, *, webhook: WebhookId, idempotency_key: IdempotencyKey = None) -> Webhook:
     """Send nothing there any more. Its secrets and what waited for it are gone; the audit log knows it was there."""
     row = webhook_row(ctx, webhook)
+    ctx.execute(delete(webhooks).where(webhooks.c.id == row.id))
     for table in (delivery, webhook_secret):
         ctx.execute(delete(table).where(table.c.webhook_id == row.id))
-    ctx.execute(delete(webhooks).where(webhooks.c.id == row.id))
     ctx.port(Interest).changed(ctx)
     ctx.record(WebhookRemoved(subject=row.id, unit_id=row.unit_id, channel_id=row.channel_id))
     return shape(row)
