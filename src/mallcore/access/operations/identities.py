@@ -37,6 +37,7 @@ from mallcore.kernel.paging import Cursor, Limit, Page, decode, page
 
 NewUser = Callable[[Identity], str | None]
 """The id of a new user for an identity that nobody here has, or nothing: it may not come in. It must be a new one."""
+IdentityId = Annotated[str, Field(max_length=40, description="The identity's id, `idt_…`.")]
 _TICKET = "link"
 _TICKET_GOOD = timedelta(minutes=10)
 
@@ -175,9 +176,7 @@ def list_identities(
 
 
 @operation(permission=None, kind="command", errors=(UnknownIdentity,), rest=Rest("DELETE", "/identities/{identity}"))
-def unlink_identity(
-    ctx: Context, *, identity: Annotated[str, Field(max_length=40)], idempotency_key: IdempotencyKey = None
-) -> IdentityInfo:
+def unlink_identity(ctx: Context, *, identity: IdentityId, idempotency_key: IdempotencyKey = None) -> IdentityInfo:
     """Let a sign-in elsewhere count as nobody: one's own, or, with the permission `access.manage`, anybody's.
 
     The sessions that were opened by it are over. Who signs in by it again comes as somebody new.

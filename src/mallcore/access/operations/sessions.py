@@ -30,6 +30,7 @@ from mallcore.kernel.paging import Cursor, Limit, Page, decode, page
 
 IdempotencyKey = Annotated[str | None, Field(min_length=1, max_length=200)]
 PrincipalRef = Annotated[str | None, Field(max_length=200, description="Whose: `user:…`; nothing: all one may see.")]
+SessionId = Annotated[str, Field(max_length=40, description="The session's id, `ses_…`.")]
 IDLE, LIFE = 12 * 3600, 14 * 24 * 3600
 _KEPT = timedelta(days=30)
 _USE = "session"
@@ -260,9 +261,7 @@ def whose_to_see(ctx: Context, principal: str | None) -> str | None:
 
 
 @operation(permission=None, kind="command", errors=(UnknownSession,), rest=Rest("DELETE", "/sessions/{session}"))
-def end_session(
-    ctx: Context, *, session: Annotated[str, Field(max_length=40)], idempotency_key: IdempotencyKey = None
-) -> SessionInfo:
+def end_session(ctx: Context, *, session: SessionId, idempotency_key: IdempotencyKey = None) -> SessionInfo:
     """End a session of one's own, or, with the permission `access.manage`, anybody's: its token is refused at once."""
     row = ctx.execute(_with_epoch().where(sessions.c.id == session)).one_or_none()
     if row is None or not is_own(ctx, row.principal):
