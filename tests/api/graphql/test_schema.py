@@ -12,7 +12,7 @@ from mallcore import Context, Mall
 from mallcore.api.graphql import schema, sdl
 from mallcore.api.graphql.exposure import place_of, reason_left_out
 from mallcore.api.graphql.names import field_name
-from mallcore.api.versions import View
+from mallcore.api.versions import Face, View
 from mallcore.kernel.operations import Catalogue, Rest, operation
 from mallcore.kernel.paging import Cursor, Limit, Page
 from tests.api.graphql.conftest import Asking
@@ -149,3 +149,24 @@ def test_unions_are_read_and_written(mall: Mall) -> None:
     assert ball == {"__typename": "Ball", "colours": [{"name": "DARK_BLUE"}]}
     made = graphql("mutation { shopPaint(toy: {box: {}}, colour: DARK_BLUE) { ... on Ball { colours { name } } } }")
     assert made["shopPaint"] == {"colours": [{"name": "DARK_BLUE"}]}
+
+
+def test_what_is_deprecated_says_so_and_its_use_is_counted(mall: Mall, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Arguments and fields that are on their way out carry the reason, and whoever uses them is counted under them."""
+    mall.catalogue = mall.catalogue.with_more([toys, paint])
+    reasons = {"colour": "use a brush", "Ball.colours": "look closer", "toy": "required: it can't be deprecated"}
+    monkeypatch.setattr(
+        Face, "deprecated", property(lambda face: reasons if face.operation.name == "shop.paint" else {})
+    )
+    graphql = Asking(mall)
+    made = schema(mall.versions.view(mall.catalogue, mall.versions.latest(mall.now())))
+    assert made.mutation_type is not None
+    paints = made.mutation_type.fields["shopPaint"].args
+    assert (paints["colour"].deprecation_reason, paints["toy"].deprecation_reason) == ("use a brush", None)
+    ball = made.type_map["Ball"]
+    assert isinstance(ball, GraphQLObjectType)
+    assert ball.fields["colours"].deprecation_reason == "look closer"
+    graphql("mutation { shopPaint(toy: {box: {}}, colour: RED) { ...A } } fragment A on Ball { colours { name } }")
+    graphql("mutation { shopPaint(toy: {box: {}}) { __typename } }")
+    counted = {key.field: times for key, (times, _) in mall.counter._counts.items() if key.operation == "shop.paint"}
+    assert counted == {"": 2, "Ball.colours": 1, "colour": 1}

@@ -21,13 +21,16 @@ from mallcore.errors import MallError
 from mallcore.kernel.context import Context
 
 Begin = Callable[[Request], AbstractContextManager[Context]]
+Count = Callable[[str], None]
+"""Told the name of each operation that a root field calls."""
 
 
 class Session:
     """What the fields of one document share: what reads, reads in one unit of work; what writes, in one of its own."""
 
-    def __init__(self, request: Request, begin: Begin) -> None:
+    def __init__(self, request: Request, begin: Begin, count: Count | None = None) -> None:
         self.request = request
+        self._count = count
         self._begin = begin
         self._work: AbstractContextManager[Context] | None = None
         self._ctx: Context | None = None
@@ -43,6 +46,7 @@ class Session:
 
     def read(self, face: Face, given: Mapping[str, Any]) -> Any:
         """Run a query."""
+        self._note(face)
         return called(face, self.context(), given)
 
     def load(self, face: Face, given: Mapping[str, Any]) -> Awaitable[Any]:
@@ -56,8 +60,13 @@ class Session:
     def write(self, face: Face, given: Mapping[str, Any]) -> Any:
         """Run an operation in a unit of work of its own, which is committed before anything else is done."""
         self.close()
+        self._note(face)
         with self._begin(self.request) as ctx:
             return called(face, ctx, given)
+
+    def _note(self, face: Face) -> None:
+        if self._count is not None:
+            self._count(face.operation.name)
 
     def close(self) -> None:
         """End the unit of work that reads: what was refused in it goes on record."""

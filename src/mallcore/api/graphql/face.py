@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from graphql import (
@@ -21,8 +22,10 @@ from mallcore.api.graphql.documents import Documents, WrongDocument, wrong
 from mallcore.api.graphql.execution import Begin, Session, executed, plain
 from mallcore.api.graphql.explorer import PAGE, POLICY
 from mallcore.api.graphql.failures import of_mall, shown
+from mallcore.api.graphql.names import field_name
 from mallcore.api.graphql.options import GraphQLOptions
 from mallcore.api.graphql.schema import schema_of
+from mallcore.api.graphql.uses import used
 from mallcore.api.http import Mall, Request, Response
 from mallcore.api.rules.negotiation import JSON, names
 from mallcore.api.rules.problems import Refused
@@ -73,11 +76,13 @@ class GraphQL:
 
     def _answer(self, request: Request, view: View, begin: Begin, kind: str) -> Response:
         given = asked(request, self.options.max_body)
-        session = Session(request, begin)
+        schema = schema_of(view)
+        uses: dict[str, list[str]] = {}
+        session = Session(request, begin, lambda name: self.count(request, view, name, uses))
         try:
             session.context()  # who asks is known before anything of what is asked is looked at
-            schema = schema_of(view)
             ready = self.prepared(given, schema)
+            uses.update(used(schema, ready.document, ready.operation))
             self._refuse_place(request, ready.operation)
             deadline = limits.Deadline(self.limits.seconds)
             result = executed(schema, ready.document, given.name, given.variables, session, deadline)
@@ -93,6 +98,11 @@ class GraphQL:
             raise Refused(400, InvalidInput(field="query", reason=reason))
         if request.method in READS and operation.operation != OperationType.QUERY:
             raise Refused(405, InvalidInput(field="method", reason="a mutation is sent by POST"), {"allow": "POST"})
+
+    def count(self, request: Request, view: View, operation: str, uses: Mapping[str, Iterable[str]]) -> None:
+        """Note who called what, in which version, with which of the members that are on their way out."""
+        assert request.principal is not None
+        self.mall.counter.count(request.principal, view.version, operation, uses.get(field_name(operation), ()))
 
     def prepared(self, given: Asked, schema: GraphQLSchema) -> Prepared:
         """The document that is asked for, within the limits and valid; `WrongDocument` for any other."""

@@ -18,6 +18,7 @@ from mallcore.api.graphql.face import GraphQL, Prepared
 from mallcore.api.graphql.failures import of_mall, shown
 from mallcore.api.graphql.resolving import START
 from mallcore.api.graphql.schema import schema_of
+from mallcore.api.graphql.uses import used
 from mallcore.api.http import Request
 from mallcore.api.rules.problems import Refused
 from mallcore.api.streams import Changes
@@ -69,8 +70,12 @@ def begun(graphql: GraphQL, payload: Mapping[str, Any], request: Request, view: 
         given, schema = checked(payload), schema_of(view)
         ready = graphql.prepared(given, schema)
         if ready.operation.operation == OperationType.SUBSCRIPTION:
-            return _watched(graphql, ready, given, schema, request, begin)
-        result = _run(graphql, ready, given, schema, Session(request, begin), None)
+            watch, name = _watched(graphql, ready, given, schema, request, begin)
+            graphql.count(request, view, name, used(schema, ready.document, ready.operation))
+            return watch
+        uses = used(schema, ready.document, ready.operation)
+        session = Session(request, begin, lambda name: graphql.count(request, view, name, uses))
+        result = _run(graphql, ready, given, schema, session, None)
     except Refused as refused:
         raise Refusal([of_mall(refused.error, id)]) from None
     except WrongDocument as wrong:
@@ -93,7 +98,7 @@ def _run(graphql: GraphQL, ready: Prepared, given: Asked, schema: GraphQLSchema,
 
 def _watched(
     graphql: GraphQL, ready: Prepared, given: Asked, schema: GraphQLSchema, request: Request, begin: Begin
-) -> Watch:
+) -> tuple[Watch, str]:
     start = Session(request, begin)
     result = _run(graphql, ready, given, schema, start, START)
     if not start.watched:
@@ -105,7 +110,7 @@ def _watched(
     def execute(item: Any) -> Json:
         return _run(graphql, ready, given, schema, Session(request, begin), item)
 
-    return Watch(execute, face, changes)
+    return Watch(execute, face, changes), face.operation.name
 
 
 def unexpected(error: Exception, request: Request) -> list[Json]:

@@ -26,7 +26,6 @@ from mallcore.api.graphql.compiled.values import Reads
 from mallcore.api.graphql.kinds import (
     LISTS,
     Kind,
-    Member,
     alternatives,
     is_object,
     kind_of,
@@ -36,12 +35,13 @@ from mallcore.api.graphql.kinds import (
 )
 from mallcore.api.graphql.names import camel, free, pascal, text_of, value_names
 from mallcore.api.graphql.scalars import JSON
+from mallcore.api.graphql.uses import MARK
 
 Fields = dict[str, GraphQLField]
 
 
 def plain(
-    kind: GraphQLOutputType, key: str, description: str | None = None, deprecated: str | None = None
+    kind: GraphQLOutputType, key: str, description: str | None = None, deprecated: str | None = None, mark: str = ""
 ) -> GraphQLField:
     """A field that shows a member of its parent."""
     return GraphQLField(
@@ -49,6 +49,7 @@ def plain(
         resolve=Reads(key),
         description=text_of(description),
         deprecation_reason=deprecated,
+        extensions={MARK: mark} if deprecated else {},
     )
 
 
@@ -100,6 +101,7 @@ class Outputs:
         self._more = more
         self._ids = ids
         self.deprecated: dict[str, str] = {}
+        """Reasons by `Model.field`, of all operations: fields are made after all of them are known."""
 
     def of(self, annotation: Any, owner: str, field: str = "result") -> GraphQLOutputType:
         """The type of an annotation; ``owner`` and ``field`` name what has no name of its own."""
@@ -150,13 +152,12 @@ class Outputs:
             kind = self.of_kind(member.kind, name, member.name)
             if member.name == "id" and getattr(kind, "of_type", None) is GraphQLString:
                 kind = GraphQLNonNull(GraphQLID)
-            found[key] = plain(kind, member.key, member.description, self._reason(model, member))
+            mark = f"{model.__name__}.{member.name}"
+            reason = member.deprecated or self.deprecated.get(mark)
+            found[key] = plain(kind, member.key, member.description, reason, mark)
         self._ids.add(model, found)
         self._more(model.__name__, model, found)
         return found
-
-    def _reason(self, model: Any, member: Member) -> str | None:
-        return member.deprecated or self.deprecated.get(f"{model.__name__}.{member.name}")
 
     def _union(self, several: tuple[Any, ...], owner: str, field: str) -> GraphQLUnionType:
         name = f"{owner}{pascal(field)}"

@@ -73,7 +73,7 @@ class _Making:
         for name, face in sorted(self._faces.items()):
             place = place_of(face)
             if place is not None:
-                self._outputs.deprecated = dict(face.deprecated)
+                self._outputs.deprecated.update(face.deprecated)
                 roots[place][field_name(name)] = self._field(face, place)
         roots["query"] |= self._own()
         return GraphQLSchema(
