@@ -11,14 +11,20 @@ import hashlib
 from collections.abc import Callable, Iterator
 from time import thread_time_ns
 
+from joserfc import jws
+from joserfc.jwk import OKPKey
+
 from benchmarks.measuring import Case, Finding, Times, interleaved, report
 from mallcore import Mall, Principal, access, structure
 from mallcore.access.rules import api_keys as rules
 from mallcore.api import Refused, Request
 from mallcore.api.rates import Limiter
+from mallcore.backends.oauth import jose
+from mallcore.backends.oauth.own_keys import OwnKeys
+from mallcore.backends.oauth.verifying import TokenVerifier
 from mallcore.errors import BadCredential
 from mallcore.kernel.context import Credential
-from mallcore.kernel.ports import Presented
+from mallcore.kernel.ports import Presented, Verifiers
 
 ME = Principal.system("benchmark")
 KNOWN, BOUND, PROVEN = "a key seen before", "the same, bound to addresses", "a key seen for the first time"
@@ -39,7 +45,7 @@ def keys(rounds: int, inner: int) -> Iterator[Finding]:
     found.compare(PROVEN, SLOW)
     found.compare(UNKNOWN, WRONG, 1.2)
     _within(found, KNOWN, 2)
-    found.notes.append("a wrong secret and an unknown key take the same way, so that guessing learns nothing")
+    found.notes.append("a wrong secret and an unknown key take the same way; what differs is reading a row's fields")
     yield found
 
 
@@ -103,6 +109,47 @@ def _reaching(mall: Mall, credential: Credential | None) -> Case:
     return lambda: context.reach("structure.read")
 
 
+TOKEN_KNOWN, TOKEN_NEW = "a token seen before", "a token seen for the first time"
+SIGNATURE, SIGNED = "joserfc: the signature alone", "a new token, signed"
+
+
+def tokens(rounds: int, inner: int) -> Iterator[Finding]:
+    """Verifying access tokens (EdDSA, RFC 9068) of the mall's own authorization server, and making them."""
+    with Mall.open("sqlite://", issuer="https://shop.example") as mall:
+        mall.follower.start()
+        cases = _tokens(mall)
+        found = Finding("access tokens: verify", "in memory", _taken(cases, rounds, max(1, inner // 5)))
+    found.compare(TOKEN_KNOWN, TOKEN_NEW)
+    found.compare(TOKEN_NEW, SIGNATURE)
+    yield found
+
+
+def _tokens(mall: Mall) -> dict[str, Case]:
+    keys = OwnKeys(mall.keys, "EdDSA", mall.services.clock)
+    now = int(mall.services.clock().timestamp())
+    url = mall.settings.issuer
+    claims = {"iss": url, "aud": url, "sub": "client:till", "client_id": "till", "iat": now, "exp": now + 86_400,
+              "jti": "tok_1", "scope": "structure.read structure.history"}  # fmt: skip
+    token = keys.sign({"typ": "at+jwt"}, claims)
+    (verifier,) = (one for one in mall.services.ports[Verifiers].known if one.takes(token))
+    assert isinstance(verifier, TokenVerifier)
+    shown, key = Presented(token), OKPKey.import_key(keys.jwks()["keys"][0])
+
+    def new() -> None:
+        verifier._known.clear()
+        verifier.verify(shown)
+
+    def known() -> None:
+        assert verifier.recall(shown) or verifier.verify(shown)
+
+    return {
+        TOKEN_KNOWN: known,
+        TOKEN_NEW: new,
+        SIGNATURE: lambda: jws.deserialize_compact(token, key, registry=jose._REGISTRY),
+        SIGNED: lambda: keys.sign({"typ": "at+jwt"}, claims),
+    }
+
+
 def rates(rounds: int, inner: int) -> Iterator[Finding]:
     """Counting a request of a plan with two windows, and refusing one too many."""
     limiter = Limiter({"default": "100000000/minute; 100000000/day", "none": "1/day"})
@@ -164,7 +211,7 @@ def main() -> None:
     rounds, inner = (20, 100) if given.quick else (100, 500)
 
     def run() -> Iterator[Finding]:
-        for case in (keys, narrowing, rates):
+        for case in (keys, narrowing, tokens, rates):
             yield from case(rounds, inner)
 
     report(run(), given.json)
