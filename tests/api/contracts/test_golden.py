@@ -136,6 +136,9 @@ DAMAGED: dict[str, bytes] = {
     "no contract": b'{"operations": [], "events": {}, "schemas": {}}',
     "operations that are none": b'{"operations": {"a": 1}, "events": {}, "schemas": {}}',
     "no text": b"\xff\xfe",
+    "fields that are none": b'{"operations": {"shop.get_order": {"input": {"type": "object", "properties": 7}}}, '
+    b'"events": {}, "schemas": {}}',
+    "errors that are none": b'{"operations": {"shop.get_order": {"errors": 7}}, "events": {}, "schemas": {}}',
     "a tower": b"[" * 100_000,
     "empty": b"",
 }

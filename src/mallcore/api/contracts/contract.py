@@ -92,7 +92,8 @@ def _operation(route: Route, schemas: Mapping[Any, Any], known: Mapping[str, Any
         "answers": _answers(route, output),
         "deprecated": dict(route.face.deprecated),
     }
-    more = {"also": [rest.also] if rest.also else [], "accepts": sorted(rest.accepts), "body": rest.raw}
+    others = [*([rest.also] if rest.also else []), *([f"POST {rest.path}"] if rest.posted else [])]
+    more = {"also": others, "accepts": sorted(rest.accepts), "body": rest.raw}
     return found | {part: one for part, one in more.items() if one}
 
 

@@ -163,7 +163,7 @@ def _checked(path: Path, contract: Contract, state: State, write: bool) -> Check
     elif (old := _read(path)) == text:
         return Checked(contract["version"], state, "same")
     else:
-        found = differences(_parsed(path, old), contract)
+        found = _compared(path, _parsed(path, old), contract)
         verdict = "breaking" if breaking(found) else "additive"
     checked = Checked(contract["version"], state, verdict, found)
     if write and (verdict != "breaking" or not checked.fails):
@@ -194,9 +194,20 @@ def _parsed(path: Path, text: str) -> Contract:
         found = None
     parts = ("operations", "events", "schemas")
     if not isinstance(found, dict) or not all(_is_map(found.get(part)) for part in parts):
-        reason = f"{path.name} is no contract: restore it from the repository, or remove it"
-        raise InvalidInput(field="golden", reason=reason)
+        raise _no_contract(path)
     return found
+
+
+def _compared(path: Path, old: Contract, new: Contract) -> list[Difference]:
+    try:
+        return differences(old, new)
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError):  # somebody edited it by hand
+        raise _no_contract(path) from None
+
+
+def _no_contract(path: Path) -> InvalidInput:
+    reason = f"{path.name} is no contract: restore it from the repository, or remove it"
+    return InvalidInput(field="golden", reason=reason)
 
 
 def _is_map(value: Any) -> bool:

@@ -53,7 +53,7 @@ class _Walk:
 
     def __init__(self, documents: Comparing, direction: Direction, met: set[tuple[str | None, str | None]]) -> None:
         self.documents = documents
-        self.direction = direction
+        self.direction: Direction = direction
         self.met = met
         self.under_way: list[tuple[str, str]] = []
         """What is being compared, from the outside in: shapes without a name may hold themselves, too."""
