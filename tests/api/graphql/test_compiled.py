@@ -6,6 +6,7 @@ import asyncio
 import gc
 import json
 import os
+import re
 from collections.abc import Callable
 from decimal import Decimal
 from types import SimpleNamespace
@@ -38,9 +39,14 @@ LONG = os.environ.get("MALLCORE_PROOFS") == "1"
 
 
 def told(result: ExecutionResult) -> tuple[str, list[Any]]:
-    """All that a client sees of a result, in the order it sees it."""
-    errors = [(one.message, one.path, one.locations) for one in result.errors or ()]
-    return json.dumps(result.data, default=repr), errors
+    """All that a client sees of a result, in the order it sees it; addresses of objects are no part of it."""
+    errors = [(re.sub("0x[0-9a-f]+", "0x", one.message), one.path, one.locations) for one in result.errors or ()]
+    return shown(result.data), errors
+
+
+def shown(data: Any) -> str:
+    """An answer as JSON; what is none, by its type."""
+    return json.dumps(data, default=lambda value: f"<{type(value).__name__}>")
 
 
 @settings(max_examples=4000 if LONG else 80)
@@ -71,7 +77,7 @@ def test_data_without_mistakes_is_completed_without_the_executor(data: st.DataOb
     found = plan(world.schema, asked.document, query.fields["root0"].type, [node])
     assert found is not None
     completed = found(world.roots["root0"](), {"yes": True, "no": False}, world.schema)
-    assert json.dumps(completed, default=repr) == json.dumps(theirs.data["root0"], default=repr)
+    assert shown(completed) == shown(theirs.data["root0"])
 
 
 SCHEMA = """
