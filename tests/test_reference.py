@@ -32,6 +32,7 @@ from mallcore.webhooks.rules import retries
 REPOSITORY = Path(__file__).resolve().parent.parent
 REFERENCE = REPOSITORY / "docs" / "reference"
 WIRING = {
+    "CREDENTIALS",
     "LONGEST_TOKEN",
     "PING",
     "TOKENS",
@@ -64,6 +65,7 @@ WIRING = {
     "proves",
     "redirects_to",
     "scopes_within",
+    "look_at_credentials",
 }  # in __all__ for mallcore.mall alone
 CODE = re.compile(r"`([^`]+)`")
 PUBLIC = {
