@@ -134,6 +134,7 @@ def _tokens(mall: Mall) -> dict[str, Case]:
     (verifier,) = (one for one in mall.services.ports[Verifiers].known if one.takes(token))
     assert isinstance(verifier, TokenVerifier)
     shown, key = Presented(token), OKPKey.import_key(keys.jwks()["keys"][0])
+    verifier.verify(shown)
 
     def new() -> None:
         verifier._known.clear()
