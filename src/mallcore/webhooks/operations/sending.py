@@ -114,7 +114,9 @@ def _letter(ctx: Context, held: Claim, id: str) -> Letter | None:
     hook = ctx.execute(select(webhook).where(webhook.c.id == held.webhook)).one_or_none()
     if row is None or hook is None or hook.state != "enabled":
         return None
-    event = ctx.execute(select(outbox).where(outbox.c.id == row.event_id)).one()
+    event = ctx.execute(select(outbox).where(outbox.c.id == row.event_id)).one_or_none()
+    if event is None:
+        return None
     keys = living_keys(ctx, hook.id)
     return Letter(row, event, hook, keys, ctx.port(Payloads), ctx.port(Egress), ctx.now())
 
