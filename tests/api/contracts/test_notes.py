@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import re
 from datetime import UTC, datetime
+from itertools import combinations, pairwise
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from pydantic import TypeAdapter
 
-from mallcore.api.contracts import MEDIA_TYPES, Notes, notes, rendered
+from mallcore import Mall
+from mallcore.api.contracts import MEDIA_TYPES, Notes, breaking, contract_of, differences, notes, rendered
 from mallcore.api.rules.noting import Concerned, Example, Note
 from mallcore.api.versions import Change, Release, Versions, field
 from mallcore.errors import InvalidChange, InvalidInput, UnknownApiVersion
@@ -103,6 +106,46 @@ def test_notes_lead_from_a_known_version_to_a_later_one(case: str) -> None:
     since, until, error = WRONG[case]
     with pytest.raises(error):
         made(since, until)
+
+
+def test_whoever_is_broken_is_told() -> None:
+    """Between any two of mallcore's versions, each operation that differs in something breaking is in the notes."""
+    with Mall.open("sqlite://", follow=False) as mall:
+        names = mall.versions.names[::-1]
+        for older, newer in combinations(names, 2):
+            contracts = [contract_of(mall.versions.view(mall.catalogue, name)) for name in (older, newer)]
+            broken = {one.where.partition(" ")[0] for one in breaking(differences(*contracts))}
+            told = notes(mall.versions, mall.catalogue, older, newer)
+            assert broken <= {one.operation for note in told.notes for one in note.operations}
+            assert all(note.operations for note in told.notes if note.fields)
+
+
+def test_examples_of_our_own_changes_are_payloads_of_both_versions() -> None:
+    """Each example is shown; its fields are those of the version before, and after it those of the change's version."""
+    with Mall.open("sqlite://", follow=False) as mall:
+        names = mall.versions.names[::-1]
+        for older, newer in pairwise(names):
+            views = [mall.versions.view(mall.catalogue, name) for name in (older, newer)]
+            for change in mall.versions.between(older, newer):
+                told = next(one for one in notes(mall.versions, mall.catalogue, older, newer).notes
+                            if one.change == change.__name__)  # fmt: skip
+                assert len(told.examples) == len(change.declared.examples)
+                for example in told.examples:
+                    kind = model_of(mall, change, example.subject)
+                    assert fields(views[0].shape(kind)) >= set(example.before)
+                    assert fields(views[1].shape(kind)) >= set(example.after)
+
+
+def model_of(mall: Mall, change: Any, subject: str) -> Any:
+    """The shape, or the parameters, that an example is of."""
+    if subject in mall.catalogue:
+        return mall.catalogue[subject].input
+    return next(one for one in change.declared.touches if not isinstance(one, str) and one.__name__ == subject)
+
+
+def fields(kind: Any) -> set[str]:
+    """What a payload of a kind may have; of one that names none, anything goes."""
+    return set(TypeAdapter(kind).json_schema(mode="serialization")["properties"])
 
 
 # --- forms

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from mallcore.api.contracts.wording import called, sentence
 from mallcore.api.rules.noting import Concerned, Example, Note, Notes, code, title_of
 from mallcore.api.versions import Change, Face, Versions, View
-from mallcore.api.versions.changes import Declared
+from mallcore.api.versions.changes import Declared, Subject
 from mallcore.errors import InvalidChange, InvalidInput, MallError
 from mallcore.kernel.operations import Catalogue
 
@@ -94,15 +94,23 @@ class _Noting:
         said = change.declared
         if not said.touches or not said.examples:
             return
-        subject = said.touches[0]
-        kind = self._input(subject) if isinstance(subject, str) else subject
-        if kind is None:
-            return
         # With all changes of its version: what lies between two changes of one version was never anybody's.
         places = [place for place, one in enumerate(self.shared.chain.changes) if one.version == said.version]
-        convert = self.shared.plans.plan(kind, places[0], places[-1] + 1)
         for given in said.examples:
-            yield Example(called(subject), given, _converted(change, convert, given))
+            for subject, kind in self._shown_by(said.touches, given, places[0]):
+                convert = self.shared.plans.plan(kind, places[0], places[-1] + 1)
+                yield Example(called(subject), given, _converted(change, convert, given))
+
+    def _shown_by(self, subjects: Iterable[Subject], given: Mapping[str, Any], place: int) -> Iterator[tuple[Any, Any]]:
+        """What an example is one of: the first thing touched that has all its fields in the older version."""
+        for subject in subjects:
+            kind = self._input(subject) if isinstance(subject, str) else subject
+            if kind is None:
+                continue
+            fields = {one.key for one in self.shared.chain.state(kind, place).values()}
+            if given.keys() <= fields:
+                yield subject, kind
+                return
 
     def _input(self, name: str) -> Any:
         return next((model for model, one in self.shared.chain.inputs.items() if one == name), None)

@@ -15,6 +15,9 @@ MEDIA_TYPES: Mapping[str, str] = {
     "json": "application/json",
     "atom": "application/atom+xml; charset=utf-8",
 }
+_CAMEL = (
+    "Fields and parameters are named as in JSON; in GraphQL `created_at` is `createdAt`, and a value `done` is `DONE`."
+)
 _ATOM = "http://www.w3.org/2005/Atom"
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _TICKS = re.compile(r"`+")
@@ -114,6 +117,8 @@ def markdown(notes: Notes) -> str:
     lines = [f"# From {notes.since} to {notes.until}", ""]
     if not notes.notes:
         lines += ["Nothing that breaks anybody changed.", ""]
+    if any(each.graphql for one in notes.notes for each in one.operations):
+        lines += [_CAMEL, ""]
     version = ""
     for one in notes.notes:
         if one.version != version:
