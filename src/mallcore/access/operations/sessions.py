@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
-from sqlalchemy import Select, and_, delete, func, insert, select, update
+from sqlalchemy import Select, and_, bindparam, delete, func, insert, select, update
 
 from mallcore.access.model import SessionsEnded, session_epoch
 from mallcore.access.model.logins import EndReason, SessionInfo, login_state
@@ -34,6 +34,11 @@ SessionId = Annotated[str, Field(max_length=40, description="The session's id, `
 IDLE, LIFE = 12 * 3600, 14 * 24 * 3600
 _KEPT = timedelta(days=30)
 _USE = "session"
+_EPOCH = func.coalesce(session_epoch.c.epoch, 0)
+_ROWS = select(sessions, _EPOCH.label("current")).join_from(
+    sessions, session_epoch, session_epoch.c.principal == sessions.c.principal, isouter=True
+)
+_OF_TOKEN = _ROWS.where(sessions.c.digest == bindparam("found"))  # made once: every request asks this
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,27 +167,18 @@ def of_token(ctx: Context, token: str) -> Any:
         key = ctx.port(Keyring).find(LOGINS, number)
     except UnknownKey:
         return None
-    return ctx.execute(_with_epoch().where(sessions.c.digest == digest(key, _USE, token))).one_or_none()
-
-
-def _with_epoch() -> Select[Any]:
-    current = func.coalesce(session_epoch.c.epoch, 0).label("current")
-    return select(sessions, current).join_from(
-        sessions, session_epoch, session_epoch.c.principal == sessions.c.principal, isouter=True
-    )
+    return ctx.execute(_OF_TOKEN, {"found": digest(key, _USE, token)}).one_or_none()
 
 
 def is_live(ctx: Context, id: str, principal: str) -> bool:
     """Whether the principal has such a session, which is good now."""
     return (
-        ctx.execute(_live(ctx, _with_epoch()).where(sessions.c.id == id, sessions.c.principal == principal)).first()
-        is not None
+        ctx.execute(_live(ctx, _ROWS).where(sessions.c.id == id, sessions.c.principal == principal)).first() is not None
     )
 
 
 def _live(ctx: Context, query: Select[Any]) -> Select[Any]:
-    same = sessions.c.epoch == func.coalesce(session_epoch.c.epoch, 0)
-    now = ctx.now()
+    same, now = sessions.c.epoch == _EPOCH, ctx.now()
     return query.where(sessions.c.ended_at.is_(None), sessions.c.expires_at > now, sessions.c.idle_until > now, same)
 
 
@@ -235,7 +231,7 @@ def list_sessions(
     cursor: Cursor = None,
 ) -> Page[SessionInfo]:
     """Sessions in the order they were opened: one's own, or, with the permission `access.read`, anybody's."""
-    query = _with_epoch().order_by(sessions.c.id).limit(limit + 1)
+    query = _ROWS.order_by(sessions.c.id).limit(limit + 1)
     if (whose := whose_to_see(ctx, principal)) is not None:
         query = query.where(sessions.c.principal == whose)
     if not over:
@@ -263,14 +259,14 @@ def whose_to_see(ctx: Context, principal: str | None) -> str | None:
 @operation(permission=None, kind="command", errors=(UnknownSession,), rest=Rest("DELETE", "/sessions/{session}"))
 def end_session(ctx: Context, *, session: SessionId, idempotency_key: IdempotencyKey = None) -> SessionInfo:
     """End a session of one's own, or, with the permission `access.manage`, anybody's: its token is refused at once."""
-    row = ctx.execute(_with_epoch().where(sessions.c.id == session)).one_or_none()
+    row = ctx.execute(_ROWS.where(sessions.c.id == session)).one_or_none()
     if row is None or not is_own(ctx, row.principal):
         ctx.require("access.manage")
     if row is None or row.ended_at is not None:
         raise UnknownSession(session=session)
     reason: EndReason = "signed-out" if row.id == ctx.principal.session else "ended"
     close(ctx, reason, sessions.c.id == session)
-    return _shown(ctx, ctx.execute(_with_epoch().where(sessions.c.id == session)).one())
+    return _shown(ctx, ctx.execute(_ROWS.where(sessions.c.id == session)).one())
 
 
 def _shown(ctx: Context, row: Any) -> SessionInfo:
