@@ -157,7 +157,8 @@ def test_asgi_refuses_websockets_politely(mall: Mall) -> None:
     async def receive() -> Any:
         return {"type": "websocket.connect"}
 
-    asyncio.run(MallASGI(mall, authenticate)({"type": "websocket"}, receive, send))
+    scope = {"type": "websocket", "path": "/elsewhere", "headers": []}
+    asyncio.run(MallASGI(mall, authenticate)(scope, receive, send))
     assert [one["type"] for one in sent] == ["websocket.close"]
 
 

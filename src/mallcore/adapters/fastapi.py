@@ -19,6 +19,7 @@ __all__ = ["install", "mall_router"]
 
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 _NAMESPACE = "mall."
+_WHOLE = "mallpath"
 
 
 def install(
@@ -46,8 +47,16 @@ def _routed(
 ) -> "tuple[APIRouter, _Documented]":
     try:
         from fastapi import APIRouter, Request, Response, WebSocket
+        from starlette.convertors import PathConvertor, register_url_convertor
     except ImportError as error:
         raise MissingExtra(what="The FastAPI adapter", extra="fastapi") from error
+
+    class Whole(PathConvertor):
+        """A path that may hold a newline, which Starlette's own converter does not take."""
+
+        regex = r"[\s\S]*"
+
+    register_url_convertor(_WHOLE, Whole())
     asgi = MallASGI(mall, authenticate, options=options)
     documented = _Documented(mall, new_id("rest"))
 
@@ -71,7 +80,7 @@ def _routed(
         base = socket.scope["path"].removesuffix("/" + socket.scope["path_params"]["path"])
         await asgi({**socket.scope, "root_path": base}, socket.receive, socket.send)
 
-    @router.api_route("/{path:path}", methods=_METHODS, name=documented.name, include_in_schema=False)
+    @router.api_route(f"/{{path:{_WHOLE}}}", methods=_METHODS, name=documented.name, include_in_schema=False)
     async def answer(request: Request) -> Response:
         return Handed()
 
