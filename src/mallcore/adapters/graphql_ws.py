@@ -12,7 +12,7 @@ from mallcore.adapters.bridging import Receive, Send
 from mallcore.adapters.graphql_operations import Operations
 from mallcore.api import Dispatch, Refused, Request
 from mallcore.api.settling import is_graphql
-from mallcore.errors import MallError
+from mallcore.errors import MallError, MissingExtra
 
 if TYPE_CHECKING:
     from mallcore.api.versions import View
@@ -33,7 +33,7 @@ class GraphQLSockets:
 
         if (await receive())["type"] != "websocket.connect":
             return
-        if not is_graphql(request.path):
+        if not is_graphql(request.path) or not self._installed():
             await send({"type": "websocket.close", "code": 1000})  # before it is accepted: 403
             return
         fits = protocol.PROTOCOL in protocols
@@ -52,6 +52,12 @@ class GraphQLSockets:
         finally:
             self._open.discard(socket)
             await socket.stop()
+
+    def _installed(self) -> bool:
+        try:
+            return bool(self._dispatch.graphql)
+        except MissingExtra:
+            return False
 
     def close(self) -> None:
         """Close all of them: the server goes. May be called from any thread."""
