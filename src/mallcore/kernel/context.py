@@ -43,6 +43,9 @@ class Credential:
     version: str | None = None
     plan: str | None = None
     client: str | None = None
+    alive: Callable[[bool], bool | None] | None = field(default=None, repr=False, compare=False)
+    """Whether it still is what it was: asked before each use of a principal that is kept, as streams do. The argument
+    says whether it may wait; nothing means that it would have to. Without it, nobody asks."""
     limit: Reach = field(init=False, repr=False, compare=False)
     """Where it counts at all."""
 
@@ -226,7 +229,18 @@ class Context:
         credential = self.principal.credential
         if credential is None:
             return self._held(permission)
-        return self._held(permission).narrowed(credential.limit) if credential.includes(permission) else NOWHERE
+        if not credential.includes(permission) or not self._alive(credential):
+            return NOWHERE
+        return self._held(permission).narrowed(credential.limit)
+
+    def _alive(self, credential: Credential) -> bool:
+        if credential.alive is None:
+            return True
+        known = credential.alive(False)
+        if known is None:
+            self.work.may_wait()
+            known = credential.alive(True)
+        return bool(known)
 
     def _held(self, permission: str) -> Reach:
         if self.principal.kind == "system":

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple, NoReturn
 
@@ -30,6 +31,7 @@ Begin = Callable[..., AbstractContextManager[Context]]
 _MOST = 20_000  # rows and accepted keys in memory
 _MISSING_SECONDS = 10.0
 _WRITE_SECONDS = 15.0
+_UNTOLD_SECONDS = 1.0  # how long a key is taken to be alive where changes made by others are not heard of
 _KEYS = select(api_key, client.c.disabled_at).join(client, client.c.id == api_key.c.client_id)
 _NO_DIGEST = "0." + "0" * 64
 
@@ -57,6 +59,40 @@ class _Memory:
         """Whether the rows are all there are."""
         self.missing: dict[str, float] = {}
         self.peppers: dict[int, bytes] = {}
+
+
+class _Life:
+    """Tells of a principal that was recognised by a key whether it would be, still: somebody may have kept it."""
+
+    __slots__ = ("_credential", "_id", "_kept", "_keys", "_memory", "_until", "_when")
+
+    def __init__(self, keys: ApiKeys, memory: _Memory, row: Any, kept: str, until: datetime | None) -> None:
+        self._keys = keys
+        self._memory = memory
+        self._id = row.id
+        self._kept = kept
+        self._until = until
+        self._credential = _credential(row)
+        self._when = time.monotonic()
+
+    def __call__(self, wait: bool) -> bool | None:
+        if self._until is not None and self._until <= self._keys.now():
+            return False
+        if self._memory is self._keys.memory or (
+            time.monotonic() - self._when < _UNTOLD_SECONDS and not self._keys.told()
+        ):
+            return True
+        return self._ask() if wait else None
+
+    def _ask(self) -> bool:
+        memory, row = self._keys.known(self._id)
+        if row is None or row.revoked_at is not None or row.disabled_at is not None:
+            return False
+        if self._kept not in (row.digest, row.former) or _credential(row) != self._credential:
+            return False
+        self._memory, self._when = memory, time.monotonic()
+        self._until = _end(row, self._kept)
+        return self._until is None or self._until > self._keys.now()
 
 
 class ApiVersions:
@@ -120,6 +156,24 @@ class ApiKeys:
             self.forget()
         return self._memory
 
+    @property
+    def memory(self) -> Any:
+        """What is in memory now: another object after every change."""
+        return self._memory
+
+    def told(self) -> bool:
+        """Whether changes made by others are heard of."""
+        return self._told()
+
+    def now(self) -> datetime:
+        """The time."""
+        return self._clock()
+
+    def known(self, id: str) -> tuple[Any, Any]:
+        """A key as it is now, and the memory in which that is known."""
+        memory = self._known
+        return memory, self._row(memory, id)
+
     def notice(self, seen: tuple[Any, ...]) -> None:
         """Forget, if what can be seen of clients and keys at a glance is not what it was."""
         if seen != self._seen:
@@ -154,27 +208,27 @@ class ApiKeys:
         parts = rules.parsed(presented.token)
         if parts is None:
             self._refuse(presented, "checksum", None)
-        memory = self._known
-        row = self._row(memory, parts.id)
-        reason, until = self._judged(memory, row, parts.secret, presented.address)
+        memory, row = self.known(parts.id)
+        reason, kept, until = self._judged(memory, row, parts.secret, presented.address)
         if reason is not None:
             self._refuse(presented, reason, row)
         if row.pin:
             row = self._pinned(row)
-        accepted = _Accepted(_principal(row), row.id, until, rules.networks(row.addresses or ()))
+        credential = replace(_credential(row), alive=_Life(self, memory, row, kept, until))
+        principal = Principal("client", row.client_id, credential=credential)
         if len(memory.accepted) < _MOST:
-            memory.accepted[_fingerprint(presented.token)] = accepted
+            ranges = rules.networks(row.addresses or ())
+            memory.accepted[_fingerprint(presented.token)] = _Accepted(principal, row.id, until, ranges)
         self._note(row.id)
-        return accepted.principal
+        return principal
 
-    def _judged(self, memory: _Memory, row: Any, secret: str, address: str) -> tuple[str | None, datetime | None]:
-        """Why the key is refused, if it is, and until when it is good. The secret is looked at first in any case."""
+    def _judged(self, memory: _Memory, row: Any, secret: str, address: str) -> tuple[str | None, str, datetime | None]:
+        """Why the key is refused, if it is; the digest that fits, and until when it is good. The secret comes first."""
         now = self._clock()
         current = self._matches(memory, _NO_DIGEST if row is None else row.digest, secret)
         former = self._matches(memory, _NO_DIGEST if row is None else row.former or _NO_DIGEST, secret)
         if row is None or not (current or former):
-            return "unknown" if row is None else "secret", None
-        ends = [one for one in (row.expires_at, None if current else row.former_until) if one is not None]
+            return "unknown" if row is None else "secret", "", None
         refusals = {
             "revoked": row.revoked_at is not None,
             "disabled": row.disabled_at is not None,
@@ -182,7 +236,9 @@ class ApiKeys:
             "expired": row.expires_at is not None and row.expires_at <= now,
             "address": bool(row.addresses) and not rules.comes_from(address, rules.networks(row.addresses)),
         }
-        return next((reason for reason, so in refusals.items() if so), None), min(ends, default=None)
+        refusal = next((reason for reason, so in refusals.items() if so), None)
+        kept = row.digest if current else row.former
+        return refusal, kept, _end(row, kept)
 
     def _matches(self, memory: _Memory, kept: str, secret: str) -> bool:
         number, _, wanted = kept.partition(".")
@@ -295,13 +351,18 @@ def _fingerprint(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "replace")).digest()
 
 
-def _principal(row: Any) -> Principal:
+def _end(row: Any, kept: str) -> datetime | None:
+    """When a key ends for whoever has the secret of this digest."""
+    ends = (row.expires_at, None if kept == row.digest else row.former_until)
+    return min((one for one in ends if one is not None), default=None)
+
+
+def _credential(row: Any) -> Credential:
     def limit(values: list[str] | None) -> frozenset[str] | None:
         return None if values is None else frozenset(values)
 
-    bounds = {name: limit(getattr(row, name)) for name in ("scopes", "units", "channels")}
-    found = Credential(row.id, version=row.api_version, plan=row.plan, client=row.client_id, **bounds)
-    return Principal("client", row.client_id, credential=found)
+    scopes, units, channels = (limit(getattr(row, name)) for name in ("scopes", "units", "channels"))
+    return Credential(row.id, scopes, units, channels, row.api_version, row.plan, row.client_id)
 
 
 def look_at_credentials(ctx: Context) -> None:
