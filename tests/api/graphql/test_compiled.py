@@ -19,9 +19,12 @@ from graphql import (
     ExecutionResult,
     GraphQLField,
     GraphQLInt,
+    GraphQLList,
+    GraphQLNonNull,
     GraphQLObjectType,
     GraphQLSchema,
     GraphQLString,
+    Undefined,
     build_schema,
     execute_sync,
     parse,
@@ -33,7 +36,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mallcore.api.graphql.compiled import CompilingExecutor, Doubt, Plan, Reads, execute, plan
-from tests.api.graphql.worlds import documents, worlds
+from tests.api.graphql.worlds import LEAVES, Colour, Size, documents, worlds
 
 LONG = os.environ.get("MALLCORE_PROOFS") == "1"
 
@@ -78,6 +81,33 @@ def test_data_without_mistakes_is_completed_without_the_executor(data: st.DataOb
     assert found is not None
     completed = found(world.roots["root0"](), {"yes": True, "no": False}, world.schema)
     assert shown(completed) == shown(theirs.data["root0"])
+
+
+NUMBERS = [0, 7, 2**31 - 1, 2**31, -(2**31), -(2**31) - 1, 2**53 + 1, 2**1100, True, 0.0, -0.0, 1.5, 1e300]
+VALUES = [
+    *NUMBERS, float("nan"), float("inf"), -float("inf"), Decimal(3), Decimal("1.5"), Decimal("NaN"), "", "A", "C", "7",
+    "1.5", "ONE", "two", "small", "nothing", Colour.RED, Size.LARGE, b"b", [], ["A"], [None], {}, {"a": 1}, (), {"A"},
+    object, None, ValueError("from the data"), SimpleNamespace(), Undefined,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(LEAVES))
+def test_every_leaf_takes_every_value_as_the_executor_does(name: str) -> None:
+    """Ranges, coercion, nulls and errors of each scalar and enum, bare, required, in lists, of dicts and of objects."""
+    kind = LEAVES[name]
+    kinds = {"a": kind, "b": GraphQLNonNull(kind), "c": GraphQLList(kind), "d": GraphQLList(GraphQLNonNull(kind))}
+    item = GraphQLObjectType("Item", {key: GraphQLField(one) for key, one in kinds.items()})
+    schema = GraphQLSchema(GraphQLObjectType("Query", {"items": GraphQLField(GraphQLList(item))}))
+    document = parse("{ items { a b c d } }")
+    for value in VALUES:
+        for parts in (
+            {"a": value, "b": value, "c": [value], "d": [value]},
+            {"b": "A", "c": value, "d": [value, value]},
+        ):
+            for shape in (dict, lambda parts: SimpleNamespace(**parts)):
+                root = {"items": [shape(parts), shape(parts)]}
+                theirs = execute_sync(schema, document, root)
+                assert told(execute(schema, document, root=root)) == told(theirs), value
 
 
 SCHEMA = """

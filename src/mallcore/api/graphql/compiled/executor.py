@@ -46,10 +46,12 @@ class CompilingExecutor(Executor[Any]):
         executor._functions = {}  # type: ignore[attr-defined]
         return executor
 
-    def execute_field(self, *given: Any) -> Any:
+    def execute_field(
+        self, parent_type: Any, source: Any, field_details_list: Any, path: Any, position_context: Any
+    ) -> Any:
         if self.deadline is not None and self.deadline.over:
             raise Late
-        return super().execute_field(*given)
+        return super().execute_field(parent_type, source, field_details_list, path, position_context)
 
     def complete_value(
         self,
@@ -99,7 +101,7 @@ def execute(
     try:
         return built.execute_operation()  # type: ignore[no-any-return]
     except Late:
-        return ExecutionResult(None, [built.deadline.error()])
+        return ExecutionResult(None, [deadline.error()] if deadline is not None else [])
 
 
 def _never(value: Any) -> Any:
