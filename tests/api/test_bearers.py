@@ -208,3 +208,22 @@ def test_an_anonymous_flood_has_to_wait(mall: Mall) -> None:
     assert get("2001:db8::1", authorization=f"Bearer {key_of(mall)}") == 200
     with mall.begin(ME) as ctx:
         assert len(audit.list_records(ctx, outcome="denied").items) == 4
+
+
+def test_an_open_stream_ends_with_its_key(mall: Mall) -> None:
+    """Who follows a channel sees what is done while its key is good, and nothing of what is done after."""
+    key = key_of(mall, channels=["books"])
+    dispatch = Dispatch(mall, bearer(mall))
+    given = {"authorization": f"Bearer {key}", "accept": "text/event-stream"}
+    found = dispatch.run(Request("GET", "/channels/books/changes", headers=given))
+    stream = found.stream
+    assert stream is not None
+    with mall.begin(ME) as ctx:
+        structure.create_section(ctx, channel="books", name="Seen")
+    assert b"id: 1\n" in stream.fetch(5)
+    with mall.begin(ME) as ctx:
+        access.revoke_api_key(ctx, api_key=access.list_api_keys(ctx).items[0].id)
+        structure.create_section(ctx, channel="books", name="Unseen")
+    assert stream.fetch(5) == b""
+    assert stream.over
+    assert dispatch.run(Request("GET", "/channels/books/changes", headers=given)).status == 401
