@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from mallcore import structure
 from mallcore.api.contracts import EventShapes, contract_of, differences, dumped
 from mallcore.api.rules.differing.branches import references
 from mallcore.api.versions import View
@@ -104,11 +105,11 @@ def test_what_the_request_tells_by_itself_is_no_parameter() -> None:
 
 def test_events_are_part_of_a_contract_in_the_versions_own_shape() -> None:
     """What a message tells is shown as the version has it, so that its subscribers are guarded, too."""
-    shapes = EventShapes({"shop.ordered": shop.Line})
+    shapes = EventShapes({structure.Revised: shop.Line})
     old, new = (contract_of(VERSIONS.view(catalogue(), version), shapes) for version in ("2026-01-01", "2026-05-01"))
-    assert (list(old["events"]), old["events"]["shop.ordered"]) == (["shop.ordered"], {"$ref": "#/schemas/Line"})
+    assert old["events"] == {"structure.revised": {"$ref": "#/schemas/Line"}}
     where = {(one.rule, one.where) for one in differences(old, new)}
-    assert ("response-field-renamed", "shop.ordered payload.sku") in where
+    assert ("response-field-renamed", "structure.revised payload.sku") in where
     assert {one.rule for one in differences(old, {**old, "events": {}})} == {"event-removed"}
 
 
