@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json, to_json
 
 from mallcore.api.versions import Face
-from mallcore.errors import MallError
+from mallcore.errors import InvalidInput, MallError
 from mallcore.kernel.operations import invalid, refuse_unstorable
 
 
@@ -32,9 +32,19 @@ def _taken_up(face: Face, checked: BaseModel) -> dict[str, Any]:
     """What was given, and nothing that was left out: defaults are the newest version's affair, unless a change says."""
     rest = face.rest
     bodies = {name for name in (rest.raw, rest.asked) if name in checked.model_fields_set} if rest else set[str]()
-    plain = checked.model_dump(mode="json", exclude_unset=True, exclude=bodies)
-    as_it_is = {name: getattr(checked, name) for name in bodies}
-    return {**(plain if face.up is None else face.up(plain)), **as_it_is}
+    plain = checked.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude=bodies)
+    newest = {old: name for name, old in face.names.items()}
+    as_it_is = {newest.get(name, name): getattr(checked, name) for name in bodies}
+    return {**(plain if face.up is None else _up(face.up, plain)), **as_it_is}
+
+
+def _up(up: Callable[[Any], Any], plain: dict[str, Any]) -> dict[str, Any]:
+    """The arguments, taken up; what a change can't read, though its older type let it in, is the caller's mistake."""
+    try:
+        taken: dict[str, Any] = up(plain)
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        raise InvalidInput(field="input", reason=f"it can't be read in this version: {error}"[:300]) from error
+    return taken
 
 
 def lowered(face: Face, result: Any) -> bytes:

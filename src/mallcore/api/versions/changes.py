@@ -148,10 +148,9 @@ def _plain(function: Any) -> Any:
 def _subjects(given: Any, wrong: Callable[[str, str], InvalidChange]) -> Iterator[Subject]:
     for one in given if isinstance(given, (tuple, list)) else (given,):
         known = one if isinstance(one, Operation) else getattr(one, "operation", None)
-        if isinstance(known, Operation):
-            yield known.name
-        elif is_model(one) or (isinstance(one, str) and one):
-            yield one
+        subject: Any = known.name if isinstance(known, Operation) else one
+        if is_model(subject) or (isinstance(subject, str) and subject):
+            yield subject
         else:
             raise wrong("touches", f"{one!r} is neither a pydantic model nor an operation or its name")
 

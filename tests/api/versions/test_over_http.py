@@ -1,0 +1,99 @@
+"""A plug-in's versions over HTTP: both are served side by side, and what is wrong is told in the caller's words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import pytest
+from pydantic import BaseModel, Field
+
+from mallcore import Mall, hookimpl
+from mallcore.api import Dispatch
+from mallcore.api.versions import Change, Release, field, fields
+from mallcore.kernel.operations import Rest, operation
+from tests.adapters.faces import authenticate
+from tests.api.conftest import Asking
+from tests.api.versions.declaring import changed
+
+
+class Part(BaseModel):
+    title: str
+
+
+class Parcel(BaseModel):
+    low: int
+    high: int
+    parts: list[Part] = []
+
+
+@operation(permission=None, name="parcels.add", kind="command", rest=Rest("POST", "/parcels/{size}", 201))
+def add(ctx: Any, *, size: Annotated[int, Field(ge=1)], parcel: Parcel, note: str | None = None) -> Parcel:
+    """Add a parcel."""
+    return parcel
+
+
+def bounds(text: str) -> tuple[int, int]:
+    low, high = text.split("-")
+    return int(low), int(high)
+
+
+CHANGES = [
+    changed(Parcel, fields("low", "high").were_one("span", str, split=bounds, join=lambda a, b: f"{a}-{b}"),
+            version="2026-11-01"),
+    changed(Part, field("title").was_named("name"), version="2026-08-01"),
+    changed(add, field("size").was_named("weight"), field("note").was_required(), version="2026-08-01"),
+]  # fmt: skip
+
+
+class Parcels:
+    @hookimpl
+    def operations_extra(self) -> list[Any]:
+        return [add]
+
+    @hookimpl
+    def changes_extra(self) -> list[type[Change]]:
+        return CHANGES
+
+    @hookimpl
+    def releases_extra(self) -> list[Release]:
+        return [Release("2099-01-01")]
+
+
+@pytest.fixture(scope="module")
+def asking() -> Iterator[Asking]:
+    with Mall.open("sqlite://", plugins=[Parcels()]) as mall:
+        yield Asking(Dispatch(mall, authenticate))
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/2099-01-01/parcels/3", {"parcel": {"low": 1, "high": 2, "parts": [{"title": "a"}]}}),
+        ("/2026-11-01/parcels/3", {"parcel": {"low": 1, "high": 2, "parts": [{"title": "a"}]}}),
+        ("/2026-08-01/parcels/3", {"parcel": {"span": "1-2", "parts": [{"title": "a"}]}}),
+        ("/2026-05-01/parcels/3", {"parcel": {"span": "1-2", "parts": [{"name": "a"}]}, "note": "x"}),
+    ],
+)
+def test_each_version_takes_and_gives_its_own_shape(asking: Asking, path: str, body: Any) -> None:
+    """What was sent comes back in the version it was sent in."""
+    response = asking("POST", path, body)
+    assert (response.status, json.loads(response.body)) == (201, body["parcel"])
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "named"),
+    [
+        ("/2026-05-01/parcels/0", {"parcel": {"span": "1-2"}, "note": "x"}, "weight"),
+        ("/2026-05-01/parcels/3", {"parcel": {"span": "1-2"}}, "note"),
+        ("/2026-08-01/parcels/3", {"parcel": {"low": 1, "high": 2}}, "parcel.span"),
+        ("/2026-11-01/parcels/3", {"parcel": {"span": "1-2"}}, "parcel.low"),
+        ("/2026-08-01/parcels/3", {"parcel": {"span": "one"}}, "input"),
+    ],
+)
+def test_what_is_wrong_is_told_in_the_callers_words(asking: Asking, path: str, body: Any, named: str) -> None:
+    """A payload of another version is refused, by the name the caller gave; so is what a change can't read."""
+    response = asking("POST", path, body)
+    problem = json.loads(response.body)
+    assert (response.status, problem["code"], problem["field"]) == (422, "invalid-input", named)
