@@ -444,3 +444,17 @@ def test_a_kept_principal_is_answered_from_memory(mall: Mall) -> None:
     assert kept.credential is not None
     assert kept.credential.alive is not None
     assert kept.credential.alive(False)
+
+
+def test_the_record_says_which_key_it_was(mall: Mall) -> None:
+    """Of a client with several keys, the log tells them apart; in what was done, and in what was refused."""
+    key = made(mall)
+    call(mall, access.grant, principal=f"client:{key.client}", role="owner")
+    call(mall, access.set_role, verify(mall, key.secret), role="clerk", permissions=["structure.read"])
+    narrow = call(mall, access.create_api_key, client=key.client, name="Narrow", scopes=["structure.read"])
+    with pytest.raises(Denied):
+        call(mall, access.remove_role, verify(mall, narrow.secret), role="clerk")
+    with mall.begin(ME) as ctx:
+        done = audit.list_records(ctx, event="access.role_set").items[0]
+        refused = audit.list_records(ctx, event="access.denied").items[0]
+    assert [(one.after or {})["credential"] for one in (done, refused)] == [key.id, narrow.id]

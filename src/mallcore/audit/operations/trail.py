@@ -27,6 +27,8 @@ class Trail:
         """Add the record."""
         denied = isinstance(event, AccessDenied)
         details = dict(event.details)
+        if ctx.principal.credential is not None:  # which of a client's keys it was, say
+            details["credential"] = ctx.principal.credential.id
         personal = {name: details.pop(name) for name in PERSONAL if name in details} if details else {}
         after = _after(event, details)
         row = {
