@@ -19,6 +19,7 @@ class Asking:
     def __init__(self, mall: Mall, options: Options | None = None) -> None:
         self.mall = mall
         self.dispatch = Dispatch(mall, authenticate, options)
+        self.version = ""
 
     def send(self, method: str, body: bytes = b"", query: str = "", path: str = "/graphql", **headers: str) -> Response:
         """One request, to be looked at as it is."""
@@ -30,7 +31,13 @@ class Asking:
         """The whole answer to a document."""
         body = json.dumps({"query": text, "variables": variables, **more}).encode()
         found: Json = json.loads(
-            self.send("POST", body, content_type="application/json", authorization=f"Bearer {by.ref}").body
+            self.send(
+                "POST",
+                body,
+                path=f"{self.version}/graphql",
+                content_type="application/json",
+                authorization=f"Bearer {by.ref}",
+            ).body
         )
         return found
 

@@ -12,22 +12,63 @@ Json = dict[str, Any]
 _BEHIND = re.compile(r"([1-9][0-9]{0,2})~(.{0,500})", re.DOTALL)
 
 
-def connection(page: Mapping[str, Any], after: str | None) -> Json:
-    """A page (`items`, `next`) as a connection; ``after`` is the page's own cursor.
+class Paging:
+    """How one operation's pages are asked for and read, with the names that a version has for it.
 
-    An item's cursor is that of its page and how far in it stands: ``3~…``.
+    What has no ``cursor`` is shown as a list.
     """
-    nodes, following = list(page["items"]), page.get("next")
-    edges = [{"node": one, "cursor": f"{number}~{after or ''}"} for number, one in enumerate(nodes, 1)]
-    if edges and following is not None:
-        edges[-1]["cursor"] = following
-    info = {
-        "hasNextPage": following is not None,
-        "hasPreviousPage": bool(after),
-        "startCursor": edges[0]["cursor"] if edges else None,
-        "endCursor": edges[-1]["cursor"] if edges else None,
-    }
-    return {"nodes": nodes, "edges": edges, "pageInfo": info}
+
+    def __init__(self, limit: str, cursor: str | None, items: str = "items", following: str = "next") -> None:
+        self.limit = limit
+        self.cursor = cursor
+        self.items = items
+        self.following = following
+
+    def shown(self, page: Mapping[str, Any], after: str | None) -> Any:
+        """A page as a connection, or as a list; ``after`` is the page's own cursor.
+
+        An item's cursor is that of its page and how far in it stands: ``3~…``.
+        """
+        nodes, following = list(page[self.items]), page.get(self.following)
+        if self.cursor is None:
+            return nodes
+        edges = [{"node": one, "cursor": f"{number}~{after or ''}"} for number, one in enumerate(nodes, 1)]
+        if edges and following is not None:
+            edges[-1]["cursor"] = following
+        info = {
+            "hasNextPage": following is not None,
+            "hasPreviousPage": bool(after),
+            "startCursor": edges[0]["cursor"] if edges else None,
+            "endCursor": edges[-1]["cursor"] if edges else None,
+        }
+        return {"nodes": nodes, "edges": edges, "pageInfo": info}
+
+    def call(self, ask: Callable[[Json], Any], given: Mapping[str, Any]) -> Any:
+        """The connection for the arguments; where items are to be left out, their page is asked for first."""
+        if self.cursor is None:
+            return self.shown(ask(dict(given)), None)
+        skip, cursor = behind(given.get(self.cursor))
+        if skip:
+            cursor = ask(self._skipping(given, skip, cursor)).get(self.following)
+            if cursor is None:
+                return self.shown({self.items: []}, None)
+        return self.shown(ask({**given, self.cursor: cursor}), cursor)
+
+    async def call_later(self, ask: Callable[[Json], Awaitable[Any]], given: Mapping[str, Any]) -> Any:
+        """The same, where asking takes its time."""
+        if self.cursor is None:
+            return self.shown(await ask(dict(given)), None)
+        skip, cursor = behind(given.get(self.cursor))
+        if skip:
+            cursor = (await ask(self._skipping(given, skip, cursor))).get(self.following)
+            if cursor is None:
+                return self.shown({self.items: []}, None)
+        return self.shown(await ask({**given, self.cursor: cursor}), cursor)
+
+    def _skipping(self, given: Mapping[str, Any], skip: int, cursor: str | None) -> Json:
+        if not 1 <= skip <= 200:
+            raise InvalidInput(field="after", reason="it is not a cursor of this list; begin again without one")
+        return {**given, self.limit: skip, self.cursor or "": cursor}
 
 
 def behind(cursor: str | None) -> tuple[int, str | None]:
@@ -38,39 +79,3 @@ def behind(cursor: str | None) -> tuple[int, str | None]:
     """
     found = _BEHIND.fullmatch(cursor) if cursor is not None else None
     return (int(found[1]), found[2] or None) if found else (0, cursor)
-
-
-class Paging:
-    """How one operation's pages are asked for: the names of its parameters in this version."""
-
-    def __init__(self, limit: str, cursor: str) -> None:
-        self.limit = limit
-        self.cursor = cursor
-
-    def call(self, ask: Callable[[Json], Any], given: Mapping[str, Any]) -> Json:
-        """The connection for the arguments; where items are to be left out, their page is asked for first."""
-        skip, cursor = behind(given.get(self.cursor))
-        if skip:
-            before = ask(self._skipping(given, skip, cursor))
-            cursor = before.get("next")
-            if cursor is None:
-                return connection({"items": []}, None)
-        return connection(ask(self._at(given, cursor)), cursor)
-
-    async def call_later(self, ask: Callable[[Json], Awaitable[Any]], given: Mapping[str, Any]) -> Json:
-        """The same, where asking takes its time."""
-        skip, cursor = behind(given.get(self.cursor))
-        if skip:
-            before = await ask(self._skipping(given, skip, cursor))
-            cursor = before.get("next")
-            if cursor is None:
-                return connection({"items": []}, None)
-        return connection(await ask(self._at(given, cursor)), cursor)
-
-    def _at(self, given: Mapping[str, Any], cursor: str | None) -> Json:
-        return {**given, self.cursor: cursor}
-
-    def _skipping(self, given: Mapping[str, Any], skip: int, cursor: str | None) -> Json:
-        if not 1 <= skip <= 200:
-            raise InvalidInput(field="after", reason="it is not a cursor of this list; begin again without one")
-        return {**given, self.limit: skip, self.cursor: cursor}

@@ -28,12 +28,18 @@ class Entity:
     given: Mapping[str, str]
     prefix: str = ""
     among: bool = False
+    shown: tuple[str, ...] = ()
+    """What a version calls the members of the key, where it has other names."""
+
+    def renamed(self, names: Mapping[str, str]) -> Entity:
+        """The same for a version that has other names for members."""
+        return dataclasses.replace(self, shown=tuple(names.get(name, name) for name in self.key))
 
     def id_of(self, value: Mapping[str, Any]) -> str:
         """The global id of an instance."""
         if self.prefix:
             return str(value.get("id"))
-        return ":".join([self.model, *(str(value.get(name)) for name in self.key)])
+        return ":".join([self.model, *(str(value.get(name)) for name in self.shown or self.key)])
 
     def key_of(self, id: str) -> Json | None:
         """The key's members in a global id; nothing when it is of another kind."""
@@ -59,6 +65,14 @@ class Edge:
     given: Mapping[str, str] = dataclasses.field(default_factory=dict)
     each: str = ""
     description: str = ""
+
+    def renamed(self, names: Mapping[str, str]) -> Edge:
+        """The same for a version that has other names for members."""
+        shown = {f"{{{name}}}": f"{{{other}}}" for name, other in names.items() if name != other}
+        given = dict(self.given)
+        for name, other in shown.items():
+            given = {parameter: text.replace(name, other) for parameter, text in given.items()}
+        return dataclasses.replace(self, given=given, each=names.get(self.each, self.each))
 
     @property
     def sources(self) -> set[str]:

@@ -20,7 +20,6 @@ from graphql import (
     GraphQLString,
     GraphQLUnionType,
 )
-from pydantic import BaseModel
 
 from mallcore.api.graphql.compiled.values import Reads
 from mallcore.api.graphql.kinds import (
@@ -216,11 +215,3 @@ def _fitting(value: Mapping[str, Any], told: Mapping[str, Any]) -> str:
             if shared > most:
                 best, most = name, shared
     return best
-
-
-def page_item(annotation: Any) -> Any:
-    """What a page is a page of; nothing when the annotation is no page."""
-    core = kind_of(annotation).core
-    if isinstance(core, type) and issubclass(core, BaseModel) and set(core.model_fields) == {"items", "next"}:
-        return kind_of(core.model_fields["items"].annotation).core.__args__[0]
-    return None

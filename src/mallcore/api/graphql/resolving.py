@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from mallcore.api.graphql.connections import Json, Paging
 from mallcore.api.graphql.edges import Edge, Entity
@@ -34,15 +35,14 @@ class Session(Protocol):
         ...
 
 
-def reading(face: Face, page: Paging | bool) -> Resolver:
+def reading(face: Face, page: Paging | None) -> Resolver:
     """The resolver of a query."""
 
     def resolve(root: Any, info: Any, **given: Any) -> Any:
         session: Session = info.context
-        if isinstance(page, Paging):
+        if page is not None:
             return page.call(lambda asked: session.read(face, asked), given)
-        found = session.read(face, given)
-        return found["items"] if page else found
+        return session.read(face, given)
 
     return resolve
 
@@ -72,28 +72,21 @@ def watching(face: Face) -> Resolver:
     return resolve
 
 
-def following(edge: Edge, face: Face, page: Paging | bool) -> Resolver:
+def following(edge: Edge, face: Face, page: Paging | None) -> Resolver:
     """The resolver of an edge."""
 
     async def resolve(parent: Mapping[str, Any], info: Any, **given: Any) -> Any:
         session: Session = info.context
         calls = [{**given, **_named(face, one)} for one in edge.calls(parent)]
         if edge.each:
-            return [await one for one in [_started(session.load(face, call)) for call in calls]]
+            return [await one for one in [asyncio.ensure_future(session.load(face, call)) for call in calls]]
         if not calls:
             return None
-        if isinstance(page, Paging):
+        if page is not None:
             return await page.call_later(lambda asked: session.load(face, asked), calls[0])
-        found = await session.load(face, calls[0])
-        return found["items"] if page else found
+        return await session.load(face, calls[0])
 
     return resolve
-
-
-def _started(waiting: Awaitable[Any]) -> Awaitable[Any]:
-    import asyncio
-
-    return asyncio.ensure_future(waiting)
 
 
 def _named(face: Face, given: Mapping[str, Any]) -> Json:
@@ -101,10 +94,19 @@ def _named(face: Face, given: Mapping[str, Any]) -> Json:
     return {face.names.get(name, name): value for name, value in given.items()}
 
 
+class Found(NamedTuple):
+    """An entity as a schema shows it: how it is asked for, what its type is called, how its lists are read."""
+
+    entity: Entity
+    face: Face
+    type: str
+    page: Paging | None
+
+
 class Finder:
     """Finds entities by their global ids."""
 
-    def __init__(self, known: Iterable[tuple[Entity, Face, str]]) -> None:
+    def __init__(self, known: Iterable[Found]) -> None:
         self._known = list(known)
 
     def one(self, root: Any, info: Any, id: str) -> Any:
@@ -116,28 +118,28 @@ class Finder:
         return [self._loaded(info.context, one) for one in ids]
 
     async def _loaded(self, session: Session, id: str) -> Json:
-        for entity, face, name in self._known:
-            key = entity.key_of(id[:_LONGEST_ID])
+        for known in self._known:
+            key = known.entity.key_of(id[:_LONGEST_ID])
             if key is not None:
-                found = await (
-                    self._among(session, entity, face, id) if entity.among else self._asked(session, entity, face, key)
-                )
+                found = await (_listed(session, known, id) if known.page else _asked(session, known, key))
                 if found is not None:
-                    return {**found, "__typename": name}
+                    return {**found, "__typename": known.type}
         raise InvalidInput(field="id", reason="it is not the id of anything here")
 
-    @staticmethod
-    async def _asked(session: Session, entity: Entity, face: Face, key: Json) -> Json | None:
-        given = _named(face, {name: text.format_map(key) for name, text in entity.given.items()})
-        found: Json = await session.load(face, given)
-        return found
 
-    @staticmethod
-    async def _among(session: Session, entity: Entity, face: Face, id: str) -> Json | None:
-        cursor = None
-        while True:
-            page = await session.load(face, _named(face, {"limit": 200, "cursor": cursor}))
-            found: Json | None = next((one for one in page["items"] if entity.id_of(one) == id), None)
-            cursor = page["next"]
-            if found is not None or cursor is None:
-                return found
+async def _asked(session: Session, known: Found, key: Json) -> Json | None:
+    given = {name: text.format_map(key) for name, text in known.entity.given.items()}
+    found: Json = await session.load(known.face, _named(known.face, given))
+    return found
+
+
+async def _listed(session: Session, known: Found, id: str) -> Json | None:
+    page, cursor = known.page, None
+    assert page is not None
+    assert page.cursor is not None
+    while True:
+        told = await session.load(known.face, {page.limit: 200, page.cursor: cursor})
+        found: Json | None = next((one for one in told[page.items] if known.entity.id_of(one) == id), None)
+        cursor = told[page.following]
+        if found is not None or cursor is None:
+            return found

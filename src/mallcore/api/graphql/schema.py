@@ -26,8 +26,9 @@ from mallcore.api.graphql.exposure import output_of, place_of
 from mallcore.api.graphql.inputs import Inputs
 from mallcore.api.graphql.kinds import members_of
 from mallcore.api.graphql.names import field_name, pascal, text_of
-from mallcore.api.graphql.outputs import NODE, PAGE_INFO, Fields, Outputs, page_item
-from mallcore.api.graphql.resolving import Finder, following, reading, watching, writing
+from mallcore.api.graphql.outputs import NODE, PAGE_INFO, Fields, Outputs
+from mallcore.api.graphql.renames import Renames
+from mallcore.api.graphql.resolving import Finder, Found, following, reading, watching, writing
 from mallcore.api.versions import Face, View
 
 _lock = threading.Lock()
@@ -60,7 +61,8 @@ class _Making:
         taken |= dict.fromkeys(("Query", "Mutation", "Subscription"), GraphQLString)
         self._faces: dict[str, Face] = dict(view.faces)
         self._version = view.version
-        self._ids = _Ids(self._faces)
+        self._renames = Renames(view)
+        self._ids = _Ids(self._faces, self._renames)
         self._outputs = Outputs(taken, self._edges, self._ids)
         self._inputs = Inputs(taken)
         self._by_model: dict[str, list[Edge]] = {}
@@ -89,30 +91,29 @@ class _Making:
         resolve = {"query": reading(face, page), "mutation": writing(face)}.get(place, watching(face))
         return GraphQLField(
             kind,
-            args=self._inputs.arguments(face, owner, {}, isinstance(page, Paging)),
+            args=self._inputs.arguments(face, owner, {}, page is not None and page.cursor is not None),
             resolve=resolve,
             description=text_of(face.operation.description),
             deprecation_reason=face.deprecated.get(""),
             extensions={"mall.face": face, **({} if page or isinstance(kind, GraphQLList) else {"size": 1})},
         )
 
-    def _answer(self, face: Face, owner: str, paged: bool) -> tuple[Any, Paging | bool]:
+    def _answer(self, face: Face, owner: str, paged: bool) -> tuple[Any, Paging | None]:
         """The type of what an operation answers, which may be null where it is refused, and how its pages are asked."""
-        annotation = output_of(face)
-        item = page_item(annotation) if paged else None
-        names = {face.names.get(one, one) for one in ("limit", "cursor")}
-        if item is not None and names <= set(face.input.model_fields):
-            paging = Paging(face.names.get("limit", "limit"), face.names.get("cursor", "cursor"))
-            return self._outputs.connection(item, owner), paging
-        if item is not None:
-            return GraphQLList(self._outputs.of(item, owner)), True
-        found: Any = self._outputs.of(annotation, owner)
-        return getattr(found, "of_type", found) if isinstance(found, GraphQLNonNull) else found, False
+        page = self._renames.page(face) if paged else None
+        if page is None:
+            found: Any = self._outputs.of(output_of(face), owner)
+            return getattr(found, "of_type", found) if isinstance(found, GraphQLNonNull) else found, None
+        item, paging = page
+        if paging.cursor is None:
+            return GraphQLList(self._outputs.of(item, owner)), paging
+        return self._outputs.connection(item, owner), paging
 
     def _edges(self, name: str, model: Any, fields: Fields) -> None:
         """Add the edges of a model; a member that only holds what an edge leads to gives its name up to it."""
         members = {one.key for one in members_of(model, given=False)}
-        for edge in self._by_model.get(name, ()):
+        names = self._renames.of(name)
+        for edge in (one.renamed(names) for one in self._by_model.get(name, ())):
             if edge.sources <= members:
                 if edge.field in fields:
                     fields[f"{edge.field}Id"] = fields.pop(edge.field)
@@ -124,7 +125,7 @@ class _Making:
         kind, page = self._answer(face, owner, paged=True)
         return GraphQLField(
             GraphQLList(kind) if edge.each else kind,
-            args=self._inputs.arguments(face, owner, edge.given, isinstance(page, Paging)),
+            args=self._inputs.arguments(face, owner, edge.given, page is not None and page.cursor is not None),
             resolve=following(edge, face, page),
             description=text_of(edge.description or face.operation.summary),
             extensions={"mall.edge": edge},
@@ -158,15 +159,17 @@ class _Making:
 class _Ids:
     """The entities of a schema: models whose operation it has."""
 
-    def __init__(self, faces: dict[str, Face]) -> None:
+    def __init__(self, faces: dict[str, Face], renames: Renames) -> None:
         self._faces = faces
-        self._entities = {one.model: one for one in ENTITIES if one.operation in faces}
+        self._renames = renames
+        there = [one.renamed(renames.of(one.model)) for one in ENTITIES if one.operation in faces]
+        self._entities = {one.model: one for one in there}
         self._models: dict[str, Any] = {}
 
     def of(self, model: Any) -> Entity | None:
         """The entity a model is, if it has what makes up its id."""
         entity = self._entities.get(model.__name__)
-        if entity is None or not set(entity.key) <= {one.key for one in members_of(model, given=False)}:
+        if entity is None or not set(entity.shown) <= {one.key for one in members_of(model, given=False)}:
             return None
         self._models[entity.model] = model
         return entity
@@ -182,12 +185,14 @@ class _Ids:
             )
             fields |= {"id": found, **{name: fields.pop(name) for name in list(fields)}}
 
-    def known(self, outputs: Outputs) -> list[tuple[Entity, Face, str]]:
-        """The entities that the schema shows, with how to ask for them and what their types are called."""
-        return [
-            (self._entities[name], self._faces[self._entities[name].operation], outputs.object(model).name)
-            for name, model in self._models.items()
-        ]
+    def known(self, outputs: Outputs) -> list[Found]:
+        """The entities that the schema shows."""
+        return [self._found(self._entities[name], outputs.object(model).name) for name, model in self._models.items()]
+
+    def _found(self, entity: Entity, name: str) -> Found:
+        face = self._faces[entity.operation]
+        page = self._renames.page(face) if entity.among else None
+        return Found(entity, face, name, page[1] if page is not None else None)
 
 
 def _root(name: str, fields: Fields, description: str) -> GraphQLObjectType | None:

@@ -1,0 +1,71 @@
+"""Each version of the API in GraphQL: its own names, and the same connections, edges and ids."""
+
+import pytest
+
+from mallcore import Mall
+from mallcore.api.releases import OURS
+from tests.api.graphql.conftest import Asking
+
+OLD, MIDDLE, NEW = "2026-05-01", "2026-08-01", "2026-11-01"
+
+
+@pytest.fixture(params=sorted(OURS.names))
+def versioned(request: pytest.FixtureRequest, mall: Mall) -> Asking:
+    """The bookshop, asked in one version."""
+    asking = Asking(mall)
+    asking.version = f"/{request.param}"
+    return asking
+
+
+def test_pages_and_edges_are_the_same_in_all(versioned: Asking) -> None:
+    """What a version calls the members of a page or of an entity changes nothing of how one walks."""
+    versioned('mutation { accessGrant(principal: "user:ada", role: "editor") { id } }')
+    pages = """query($a: String) { structureLog(channel: "books", first: 1, after: $a) {
+        edges { cursor node { id number } } pageInfo { hasNextPage endCursor }
+    } }"""
+    first = versioned(pages)["structureLog"]
+    second = versioned(pages, {"a": first["edges"][0]["cursor"]})["structureLog"]
+    assert second["edges"][0]["node"]["number"] == first["edges"][0]["node"]["number"] - 1
+    shown = versioned("""{
+        structureListUnits(first: 2) { nodes { channels(first: 2) { nodes { slug node(node: "fiction") {
+            path attachments(first: 2) { nodes { id } } effectiveRules { rules { source } }
+        } } } } }
+        accessListGrants { nodes { id } } accessListRoles(first: 1) { nodes { id } }
+    }""")
+    (channel,) = shown["structureListUnits"]["nodes"][0]["channels"]["nodes"]
+    assert channel["node"] == {"path": "fiction", "attachments": {"nodes": []}, "effectiveRules": {"rules": []}}
+    ids = [shown[name]["nodes"][0]["id"] for name in ("accessListGrants", "accessListRoles")]
+    ids.append(first["edges"][0]["node"]["id"])
+    found = versioned("query($ids: [ID!]!) { nodes(ids: $ids) { __typename id } }", {"ids": ids})["nodes"]
+    assert [(one["__typename"], one["id"]) for one in found] == list(
+        zip(("Grant", "Role", "Revision"), ids, strict=True)
+    )
+
+
+@pytest.mark.parametrize(
+    ("version", "text", "told"),
+    [
+        (OLD, 'mutation { accessGrant(principal: "user:ada", role: "editor") { author } }', {"author": "system:tests"}),
+        (NEW, 'mutation { accessGrant(principal: "user:ada", role: "editor") { grantedBy } }',
+         {"grantedBy": "system:tests"}),
+        (OLD, '{ structureTree(channel: "books", levels: 1) { nodes { type children { slug } } } }',
+         {"nodes": [{"type": "section", "children": []}]}),
+        (MIDDLE, '{ structureTree(channel: "books", depth: 1) { nodes { kind children { slug } } } }',
+         {"nodes": [{"kind": "section", "children": []}]}),
+        (MIDDLE, 'mutation { structureMove(channel: "books", node: "fiction", to: null) { path } }',
+         {"path": "fiction"}),
+    ],
+)  # fmt: skip
+def test_each_version_has_its_names(mall: Mall, version: str, text: str, told: object) -> None:
+    """Arguments go up and results come down: through the changes that REST goes through."""
+    graphql = Asking(mall)
+    graphql.version = f"/{version}"
+    assert list(graphql(text).values()) == [told]
+
+
+def test_errors_speak_the_version_of_their_caller(mall: Mall) -> None:
+    """What is wrong with a parameter is said under the name it has there."""
+    graphql = Asking(mall)
+    graphql.version = f"/{OLD}"
+    assert graphql.refused('{ structureTree(channel: "books", levels: 0) { slug } }')[0]["field"] == "levels"
+    assert graphql.refused('{ structureTree(channel: "books", depth: 1) { slug } }')[0]["code"] == "invalid-document"
