@@ -8,6 +8,7 @@ import json
 import os
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
@@ -293,6 +294,28 @@ def test_documents_that_explode_are_no_trouble() -> None:
     assert planned(wide, schema) is None
     for text in (wide, deep):
         assert told(execute(schema, parse(text), root=root)) == told(execute_sync(schema, parse(text), root))
+
+
+def test_threads_share_a_plan() -> None:
+    """Types that several requests meet at once for the first time are compiled one after the other."""
+    names = [f"T{number}" for number in range(30)]
+    kinds = "".join(f" type {name} {{ {name.lower()}: Int name: String }}" for name in names)
+    parts = " ".join(f"... on {name} {{ {name.lower()} {name.lower()}n: name }}" for name in names)
+    document = parse(f"{{ all {{ {parts} }} }}")
+    values = [{"__typename": name, name.lower(): 1, "name": name} for name in names]
+    for _ in range(5):
+        schema = build_schema(f"type Query {{ all: [Any] }} union Any = {' | '.join(names)} {kinds}")
+        expected = execute_sync(schema, document, {"all": values}).data
+        assert expected is not None
+
+        def run(first: int, schema: GraphQLSchema = schema) -> Any:
+            turned = values[first:] + values[:first]
+            return execute(schema, document, root={"all": turned}).data
+
+        with ThreadPoolExecutor(8) as threads:
+            found = list(threads.map(run, range(30)))
+        for first, data in enumerate(found):
+            assert data == {"all": expected["all"][first:] + expected["all"][:first]}
 
 
 def test_wrong_requests_are_answered_as_by_the_executor() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from keyword import iskeyword
+from threading import Lock
 from typing import Any
 
 from graphql import (
@@ -51,6 +52,7 @@ class Writer:
         self._objects: dict[Key, str] = {}
         self._leaves: dict[str, str] = {}
         self._sources: list[str] = []
+        self._lock = Lock()
         self._plain: set[type] = {str, int, float, bool}
         self._names: dict[str, Any] = {
             "MISSING": MISSING, "sequence": values.sequence, "strict": values.strict,
@@ -148,12 +150,13 @@ class Writer:
         kind = self._collector.schema.get_type(name)
         if not is_object_type(kind) or not self._collector.schema.is_sub_type(abstract, kind):
             raise Doubt
-        known = dict(self._objects)
-        try:
-            return self._compiled(self._object(kind, nodes))
-        except Unplannable:
-            self._objects, self._sources = known, []
-            raise
+        with self._lock:  # requests in several threads may meet new types at once
+            known = dict(self._objects)
+            try:
+                return self._compiled(self._object(kind, nodes))
+            except Unplannable:
+                self._objects, self._sources = known, []
+                raise
 
     def _object(self, kind: GraphQLObjectType, nodes: Sequence[FieldNode]) -> str:
         key = kind.name, tuple(map(id, nodes))
