@@ -325,14 +325,18 @@ class Opened(AbstractContextManager["Opened"]):
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def face(self, principal: Principal) -> Face:
-        """The mall as seen by this principal."""
+    def face(self, principal: Principal, version: str | None = None) -> Face:
+        """The mall as seen by this principal; over HTTP, in a version if one is named."""
         if self._send is None:
             return PythonFace(self.mall, principal)
         if self._kind == "graphql":
             from tests.adapters.graphql_face import GraphQLFace
 
             return GraphQLFace(self.mall, self._send, self.base, principal)
+        if version is not None:
+            from tests.adapters.versioned_face import VersionedFace
+
+            return VersionedFace(self.mall, self._send, self.base, principal, version)
         return HttpFace(self.mall, self._send, self.base, principal)
 
     def send(self, method: str, path: str, headers: dict[str, str] | None = None, body: bytes = b"") -> httpx.Response:

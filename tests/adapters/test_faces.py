@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from mallcore import Context, Mall, Principal, access, audit
+from mallcore.api.releases import OURS
 from tests.adapters.faces import OPENERS, WEB, Face, Opened
 from tests.adapters.scenarios import SCENARIOS, paths, refused
 
@@ -17,6 +18,17 @@ def test_the_story_is_the_same(kind: str, scenario: Callable[[Face], None], mall
     """Python, ASGI, WSGI, FastAPI and Flask behave alike."""
     with Opened(kind, mall) as opened:
         scenario(opened.face(OWNER))
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
+@pytest.mark.parametrize("version", OURS.names)
+@pytest.mark.parametrize("kind", ["fastapi", "flask"])
+def test_the_story_is_the_same_in_every_version(
+    kind: str, version: str, scenario: Callable[[Face], None], mall: Mall
+) -> None:
+    """A client that was written for a released version goes on as before."""
+    with Opened(kind, mall) as opened:
+        scenario(opened.face(OWNER, version))
 
 
 @pytest.mark.parametrize("kind", OPENERS)
