@@ -17,7 +17,6 @@ from mallcore.access.hooks import (
     OwnTokens,
 )
 from mallcore.access.model import Grant
-from mallcore.access.model.logins import IdentityInfo, SessionInfo
 from mallcore.access.model.oauth import OAuthClient
 from mallcore.access.operations.api_keys import (
     ApiKeyChanged,
@@ -146,7 +145,6 @@ __all__ = [
     "Grants",
     "HostPermissions",
     "Identity",
-    "IdentityInfo",
     "IdentityLinked",
     "IdentityUnlinked",
     "Issuer",
@@ -172,7 +170,6 @@ __all__ = [
     "Returned",
     "RoleSet",
     "SessionClosed",
-    "SessionInfo",
     "SessionOpened",
     "SessionTokens",
     "Sessions",

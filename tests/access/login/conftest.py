@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from mallcore import Mall, Principal, access, audit
+from mallcore.access.model.logins import IdentityInfo, SessionInfo
 from mallcore.testing.servers import ServerUnavailable
 from tests.access.login.stage import Browser, Site, Stage, staged
 
@@ -52,12 +53,12 @@ class World:
         """Why sign-ins and sessions were refused, newest first."""
         return [one.after["reason"] for one in self.records("access.denied")]
 
-    def identities(self) -> list[access.IdentityInfo]:
+    def identities(self) -> list[IdentityInfo]:
         """All there are."""
         with self.mall.begin(ME) as ctx:
             return access.list_identities(ctx).items
 
-    def sessions(self, over: bool = False) -> list[access.SessionInfo]:
+    def sessions(self, over: bool = False) -> list[SessionInfo]:
         """All there are."""
         with self.mall.begin(ME) as ctx:
             return access.list_sessions(ctx, over=over).items
