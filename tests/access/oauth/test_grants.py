@@ -354,6 +354,18 @@ def test_a_withdrawn_consent_ends_the_tokens(world: World) -> None:
     assert world.ask("GET", "/oauth/authorize", world.asked()[0]).status == 200
 
 
+def test_who_is_signed_out_everywhere_is_so_in_clients_too(world: World) -> None:
+    """The ends of somebody's sessions end the tokens in their name; what they consented to is still known."""
+    tokens = world.tokens()
+    with world.mall.begin(ME) as ctx:
+        access.end_sessions(ctx, principal="user:ada")
+    with pytest.raises(BadCredential):
+        world.verify(tokens["access_token"])
+    status, _ = world.token("partner", grant_type="refresh_token", refresh_token=tokens["refresh_token"])
+    assert status == 400
+    assert world.ask("GET", "/oauth/authorize", world.asked()[0]).status == 302
+
+
 def test_old_rows_are_dropped(world: World) -> None:
     """What is over leaves the tables; what is not stays."""
     world.tokens()

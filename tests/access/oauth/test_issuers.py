@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +13,8 @@ import pytest
 
 from mallcore import Mall, Principal
 from mallcore.access import Issuer
-from mallcore.errors import BadCredential, InvalidSettings, MallError, Unavailable
+from mallcore.errors import BadCredential, InvalidSettings, MallError, MissingExtra, Unavailable
+from mallcore.kernel.hooks import hookimpl
 from mallcore.kernel.ports import Presented, Verifier, Verifiers
 from mallcore.testing.openid_server import Client, OpenIdServer
 from mallcore.testing.servers import ServerUnavailable
@@ -257,6 +259,46 @@ def test_an_issuer_is_checked_when_it_is_declared(given: dict[str, Any]) -> None
     """Plain http, shared secrets and no audience are refused before anything is asked of anybody."""
     with pytest.raises(InvalidSettings):
         Issuer(**{"audience": AUDIENCE, **given})
+
+
+class Doorman:
+    """A host's own way of verifying tokens."""
+
+    @hookimpl
+    def access_tokens_backend(self, own: Any, issuers: Any, clock: Any) -> Any:
+        """Everybody with any token is ada."""
+        return self if issuers else None
+
+    def takes(self, token: str) -> bool:
+        """Any."""
+        return True
+
+    def recall(self, presented: Presented) -> Principal:
+        """At once."""
+        return Principal.user("ada")
+
+    verify = recall
+
+
+def test_access_tokens_backend() -> None:
+    """A host's plug-in may verify access tokens in the place of ours; without issuers nobody does."""
+    given = Issuer(url="https://login.example", audience=AUDIENCE)
+    with Mall.open("sqlite://", issuers=[given], plugins=[Doorman()]) as mall:
+        assert who(mall, "x").ref == "user:ada"
+    with Mall.open("sqlite://", plugins=[Doorman()]) as mall:
+        assert mall.services.ports[Verifiers].of("ey.ey.ey") is None
+
+
+@pytest.mark.parametrize("missing", ["joserfc", "urllib3"])
+def test_what_is_not_installed_is_asked_for(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+    """Where the extra is not installed, a mall that needs it says so when it is opened; others don't miss it."""
+    for name in [*sys.modules]:
+        if name.startswith("mallcore.backends.oauth.") or name.partition(".")[0] == missing:
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(MissingExtra):
+        Mall.open("sqlite://", issuer="https://shop.example")
+    Mall.open("sqlite://").close()
 
 
 def test_a_real_provider() -> None:

@@ -17,6 +17,7 @@ from sqlalchemy import Select, and_, bindparam, delete, func, insert, select, up
 from mallcore.access.model import SessionsEnded, session_epoch
 from mallcore.access.model.logins import EndReason, SessionInfo, login_state
 from mallcore.access.model.logins import session as sessions
+from mallcore.access.operations.oauth_tokens import end_tokens_of
 from mallcore.access.operations.sealing import LOGINS, PERSONS, digest, opened, seal
 from mallcore.access.rules import checked_principal
 from mallcore.access.rules.logins import PREFIX, checked_lives, key_number
@@ -207,6 +208,7 @@ def end_sessions(
 ) -> SessionsEnded:
     """End all sessions of this principal, and refuse from now on every link that was made for it, or for one of them.
 
+    Tokens (OAuth2) that clients have in its name end, too; what it consented to stays, for when it signs in again.
     Call this when somebody signs out everywhere, or is locked out. A host with sign-ins of its own ends those itself.
     """
     checked_principal(principal)
@@ -216,6 +218,7 @@ def end_sessions(
     ctx.execute(update(session_epoch).where(mine).values(epoch=session_epoch.c.epoch + 1, at=ctx.now()))
     ended = {"ended_at": ctx.now(), "reason": "everywhere", "proof": None}
     ctx.execute(update(sessions).where(sessions.c.principal == principal, sessions.c.ended_at.is_(None)).values(ended))
+    end_tokens_of(ctx, "the sessions were ended", principal=principal)
     found = ctx.execute(select(session_epoch).where(mine)).one()
     ctx.record(SessionsClosed(subject=principal, before={"epoch": found.epoch - 1}, after={"epoch": found.epoch}))
     return SessionsEnded(principal=principal, epoch=found.epoch, at=found.at)

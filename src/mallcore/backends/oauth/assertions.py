@@ -6,8 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from authlib.oauth2.rfc6749 import InvalidClientError
-
+from mallcore.backends.oauth.borrowed import InvalidClientError
 from mallcore.backends.oauth.clients import KnownClient
 from mallcore.backends.oauth.jose import Parts, PublicKey, public_key, taken_apart, verify
 from mallcore.errors import BadCredential

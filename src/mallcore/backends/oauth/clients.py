@@ -6,9 +6,8 @@ import hmac
 from dataclasses import dataclass, field
 from typing import Any
 
-from authlib.oauth2.rfc6749 import AuthorizationCodeMixin, ClientMixin, TokenMixin
-
 from mallcore.access import Code, OAuthClient, OAuthStore, Refresh, redirects_to, scopes_within
+from mallcore.backends.oauth.borrowed import AuthorizationCodeMixin, ClientMixin, TokenMixin
 
 _LONGEST_SECRET = 200
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from authlib.oauth2.rfc7009 import RevocationEndpoint
-from authlib.oauth2.rfc7662 import IntrospectionEndpoint
-
+from mallcore.backends.oauth.borrowed import IntrospectionEndpoint, RevocationEndpoint
 from mallcore.backends.oauth.clients import KnownClient, KnownToken
 from mallcore.backends.oauth.grants import METHODS
 from mallcore.errors import BadCredential

@@ -7,13 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
-from authlib.oauth2 import AuthorizationServer as Authlib
-from authlib.oauth2 import OAuth2Error
-from authlib.oauth2.rfc6749 import InvalidClientError, OAuth2Payload, OAuth2Request
-
 from mallcore.access import OAuthStore
 from mallcore.api import Response
 from mallcore.backends.oauth.assertions import Assertions
+from mallcore.backends.oauth.borrowed import Authlib, InvalidClientError, OAuth2Payload, OAuth2Request
 from mallcore.backends.oauth.clients import KnownClient
 from mallcore.backends.oauth.endpoints import Asking, TakingBack
 from mallcore.backends.oauth.grants import S256, ByCode, ByCredentials, ByRefresh
@@ -95,7 +92,7 @@ class Engine(Authlib):  # type: ignore[misc]
     def send_signal(self, name: str, *args: Any, **kwargs: Any) -> None:
         """What happens is on record as events of the mall's."""
 
-    def handle_error_response(self, request: Asked, error: OAuth2Error) -> Response:
+    def handle_error_response(self, request: Asked, error: Any) -> Response:
         """The error as a response. Whether a client exists is not said."""
         if isinstance(error, InvalidClientError):
             error.description = "The client could not be recognised."

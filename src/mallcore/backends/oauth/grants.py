@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from authlib.oauth2 import OAuth2Error
-from authlib.oauth2.rfc6749 import InvalidGrantError, InvalidRequestError, InvalidScopeError
-from authlib.oauth2.rfc6749.grants import AuthorizationCodeGrant, ClientCredentialsGrant, RefreshTokenGrant
-from authlib.oauth2.rfc7636 import CodeChallenge
-
 from mallcore.access import Code, covers_scope, is_challenge, proves
+from mallcore.backends.oauth.borrowed import (
+    AuthorizationCodeGrant,
+    ClientCredentialsGrant,
+    CodeChallenge,
+    InvalidGrantError,
+    InvalidRequestError,
+    InvalidScopeError,
+    OAuth2Error,
+    RefreshTokenGrant,
+)
 from mallcore.backends.oauth.clients import Holder, KnownClient, KnownCode, KnownRefresh
 
 METHODS = ["client_secret_basic", "client_secret_post", "private_key_jwt", "none"]

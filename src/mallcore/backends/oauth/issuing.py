@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from authlib.oauth2.rfc6749 import InvalidScopeError
-
 from mallcore.access import LONGEST_TOKEN, OAuthStore, narrowed_scopes
+from mallcore.backends.oauth.borrowed import InvalidScopeError
 from mallcore.backends.oauth.clients import Holder, KnownClient
 from mallcore.backends.oauth.own_keys import OwnKeys
 from mallcore.errors import InvalidSettings

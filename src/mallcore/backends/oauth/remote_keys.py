@@ -63,7 +63,8 @@ class RemoteKeys:
 
     def _renew(self, now: float) -> bool:
         """Read the keys anew, unless that was tried a moment ago; whoever comes meanwhile uses those there are."""
-        if now - self._tried_at < self._issuer.pause or not self._lock.acquire(blocking=not self._keys):
+        waiting = 0.0 if self._keys else 3 * self._issuer.timeout
+        if now - self._tried_at < self._issuer.pause or not self._lock.acquire(timeout=waiting):
             return False
         try:
             if now - self._tried_at < self._issuer.pause:  # somebody was faster

@@ -8,11 +8,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from authlib.oauth2 import OAuth2Error
-from authlib.oauth2.rfc6749 import AccessDeniedError, InvalidRequestError
-
 from mallcore.access import DeniedTokens, OAuthStore, OwnTokens, is_sure_of_its_redirects
 from mallcore.api import Request, Response
+from mallcore.backends.oauth.borrowed import AccessDeniedError, InvalidRequestError, OAuth2Error
 from mallcore.backends.oauth.clients import KnownClient
 from mallcore.backends.oauth.engine import NOT_STORED, Asked, Engine
 from mallcore.backends.oauth.grants import METHODS

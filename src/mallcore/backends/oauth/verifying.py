@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import re
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -207,14 +206,18 @@ def _checked_times(claims: Mapping[str, Any], now: float, leeway: float) -> floa
     """When it is over; refuses one that is, or has not begun."""
     times: dict[str, Any] = {name: claims.get(name) for name in ("exp", "iat", "nbf")}
     for name, value in times.items():
-        missing = value is None and name == "nbf"
-        if not missing and (type(value) not in (int, float) or not math.isfinite(value) or not 0 <= value < 1 << 40):
+        if not (_is_time(value) or (value is None and name == "nbf")):
             raise BadCredential(reason=f"it has no time in {name}")
     if now >= times["exp"] + leeway:
         raise BadCredential(reason="it is over")
     if max(times["iat"], times["nbf"] or 0) > now + leeway:
         raise BadCredential(reason="its time has not come")
     return float(times["exp"] + leeway)
+
+
+def _is_time(value: Any) -> bool:
+    """Whether this is a number of seconds, and neither a truth value nor beyond any calendar."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1 << 40
 
 
 def _check_claims(claims: Mapping[str, Any], source: Source) -> None:
