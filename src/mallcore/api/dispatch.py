@@ -136,8 +136,6 @@ class Dispatch:
         self.streams.close()
 
     def _guarded(self, request: Request, respond: Callable[[Request], Response | None]) -> Response | None:
-        if not request.address:
-            request.address = self._admission.address(request)
         if not request.request_id:
             request.request_id = request_id_of(request.headers.get("x-request-id")) or new_id("req")
         try:
@@ -231,6 +229,7 @@ class Dispatch:
 
     def _principal(self, request: Request) -> Principal:
         if request.principal is None:
+            request.address = request.address or self._admission.address(request)
             found = self._authenticate(request)
             if found is not None and not isinstance(found, Principal):
                 raise TypeError(f"authenticate returned {type(found).__name__}, not a Principal or None")
