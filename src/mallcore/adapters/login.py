@@ -104,10 +104,10 @@ class LoginPages(Dispatch):
 
     def _back(self, request: Request, provider: str) -> Response:
         """Back from the provider: whatever came of it, the cookie of this sign-in is used up."""
+        given = _single(request.query)
+        slot = next((one for one in SLOTS if given.get("state", "").startswith(one)), SLOTS[0])
+        used = cookie(_SLOT + slot, "", 0, secure=self._secure)
         try:
-            given = _single(request.query)
-            slot = next((one for one in SLOTS if given.get("state", "").startswith(one)), SLOTS[0])
-            used = cookie(_SLOT + slot, "", 0, secure=self._secure)
             return self._signed_in(self._steps.finish(provider, self._returned(request, given), _caller(request)), used)
         except (IdentityTaken, LoginRefused, ProviderUnavailable) as error:
             if self._failed is None:

@@ -51,8 +51,8 @@ class SessionTokens:
         with self._begin(_SYSTEM, request_id=presented.request_id) as ctx:
             row, now = of_token(ctx, presented.token), ctx.now()
             why = "unknown" if row is None else self._why_over(ctx, row, now)
-            if why is not None:
-                self._refuse(ctx, row, why, presented.address)
+            if row is None or why is not None:
+                self._refuse(ctx, row, why or "unknown", presented.address)
             due = self._note(row, now)
         if due:
             self.flush()
