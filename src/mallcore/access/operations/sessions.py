@@ -132,7 +132,7 @@ def open_session(
     key = ctx.port(Keyring).current(LOGINS)
     token = f"{PREFIX}{key.number}_{secrets.token_urlsafe(32)}"
     caller, by = caller or Caller(), by or SignedInBy()
-    row = _new_row(mine, caller, by) | {"digest": digest(key, _USE, token)}
+    row: dict[str, Any] = _new_row(mine, caller, by) | {"digest": digest(key, _USE, token)}
     mine.execute(insert(sessions), row)
     after = {"identity": by.identity, "provider": by.provider}
     mine.record(SessionOpened(subject=row["id"], after=after, details=caller.details))
