@@ -191,13 +191,14 @@ def _clients(mall: Mall, clock: Callable[[], datetime], versions: Versions) -> d
     pinnable = Pinnable(versions, clock)
     keys = access.ApiKeys(mall.engine.connect, mall.follower.heard, mall.keys, clock, mall.begin, pinnable)
     mall.follower.subscribe(access.CREDENTIALS, lambda _: keys.forget(), _following(mall, access.look_at_credentials))
+    limiter = Limiter(mall.settings.plans, mall.settings.rates.get_secret_value())
     mall.chores.closing.append(keys.close)
-    mall.chores.forked.append(keys.forget_parent)
+    mall.chores.forked += [keys.forget_parent, limiter.forget_parent]
     return {
         access.ApiKeys: keys,
         access.ApiVersions: pinnable,
         access.Plans: access.Plans(mall.settings.plans),
-        Limiter: Limiter(mall.settings.plans, mall.settings.rates.get_secret_value()),
+        Limiter: limiter,
         access.HostPermissions: access.HostPermissions(mall.settings.permissions),
     }
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -16,6 +18,8 @@ from sqlalchemy import event, select, text
 from mallcore import Mall, Principal, access, audit
 from mallcore.access.model.clients import api_key as rows
 from mallcore.access.rules import api_keys as rules
+from mallcore.api import Request
+from mallcore.api.rates import Limiter
 from mallcore.errors import (
     BadCredential,
     Conflict,
@@ -458,3 +462,27 @@ def test_the_record_says_which_key_it_was(mall: Mall) -> None:
         done = audit.list_records(ctx, event="access.role_set").items[0]
         refused = audit.list_records(ctx, event="access.denied").items[0]
     assert [(one.after or {})["credential"] for one in (done, refused)] == [key.id, narrow.id]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
+def test_a_forked_child_recognises_keys(database_url: str) -> None:
+    """A server that forks after the first request: its children verify, count and write uses on their own."""
+    with Mall.open(database_url, migrate="always", plans={"default": "5/day"}) as mall:
+        key = made(mall)
+        verify(mall, key.secret)
+        limiter = mall.services.ports[Limiter]
+        child = os.fork()
+        if child == 0:
+            try:
+                verifier = mall.services.ports[access.ApiKeys]
+                who = verifier.verify(Presented(key.secret or ""))
+                with contextlib.suppress(BadCredential):
+                    verifier.verify(Presented("mk_live_nonsense"))
+                passed = limiter.check(who, Request("GET", "/"))
+                verifier.write_used()
+                os._exit(0 if passed else 1)
+            finally:
+                os._exit(2)
+        _, status = os.waitpid(child, 0)
+        assert os.waitstatus_to_exitcode(status) == 0
+        assert reasons(mall)[0] == "checksum"

@@ -35,8 +35,14 @@ class Limiter:
         self._plans = {name: parsed(name, plan) for name, plan in plans.items()}
         self._waits = not storage.startswith(MEMORY)
         self._per = per
+        self._storage = storage
         self._windows: Any = _windows(storage) if self._plans else None
         self._items = {rate: _item(rate) for plan in self._plans.values() for rate in plan}
+
+    def forget_parent(self) -> None:
+        """In a forked child: locks and connections belong to the parent."""
+        if self._plans:
+            self._windows = _windows(self._storage)
 
     def check(self, principal: Principal, request: Request) -> list[tuple[str, str]]:
         """Count a request; returns the headers its response gets, or raises `Refused` (429).

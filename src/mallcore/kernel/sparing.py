@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import threading
 import time
+import weakref
 from collections.abc import Callable
 
 _KEYS = 4096
@@ -25,6 +27,7 @@ class Sparing:
         self._counts: dict[str, int] = {}
         self._let = 0
         self._withheld = 0
+        _all.add(self)
 
     @property
     def seconds_left(self) -> float:
@@ -60,6 +63,22 @@ class Sparing:
             self._ends = now + self._seconds
             self._counts.clear()
             self._let = 0
+
+    def forget_parent(self) -> None:
+        """In a forked child: a thread that held the lock stayed with the parent."""
+        self._lock = threading.Lock()
+
+
+_all: weakref.WeakSet[Sparing] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for one in list(_all):
+        one.forget_parent()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def neighbourhood(address: str) -> str:
