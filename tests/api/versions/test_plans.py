@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from typing import Annotated, Any, Literal
 
@@ -10,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
-from mallcore.api.versions import field
+from mallcore.api.versions import View, field
 from mallcore.api.versions.programs import program, step_by_step
 from mallcore.kernel.paging import Page
 from mallcore.testing.payloads import shown
@@ -230,3 +232,20 @@ def test_a_program_of_nothing_orders_keys() -> None:
     """Both forms give the keys in the order they were told."""
     for make in (program([], ["b", "a"], ["a", "b"]), step_by_step([], ["a", "b"])):
         assert list(make({"b": 1, "a": 2})) == ["a", "b"]
+
+
+def test_threads_that_ask_at_once_get_what_is_whole() -> None:
+    """A plan and a shape of a recursive model are shown to other threads only when they are whole."""
+    for _ in range(10):
+        view = oldest(changed(Tree, field("name").was_named("title")))
+        data = {"name": "a", "children": [{"name": "b", "children": [], "parent": None}], "parent": None}
+        wanted = str(data).replace("'name'", "'title'")
+        ready = threading.Barrier(8)
+
+        def ask(_: int, view: View = view, ready: threading.Barrier = ready, data: Any = data) -> tuple[str, str]:
+            ready.wait()
+            shown = down(view, Tree, data)
+            return str(shown), view.shape(Tree).model_validate(shown).children[0].title
+
+        with ThreadPoolExecutor(8) as pool:
+            assert set(pool.map(ask, range(8))) == {(wanted, "b")}

@@ -24,6 +24,9 @@ class Plans:
     def __init__(self, chain: Chain) -> None:
         self._chain = chain
         self._made: dict[tuple[Any, int, int], Convert | None] = {}
+        self._making: dict[tuple[Any, int, int], Convert | None] = {}
+        """What is not whole yet, since it may lead to what is still being made: only for who holds the lock."""
+        self._depth = 0
 
     def plan(self, kind: Any, source: int, to: int) -> Convert | None:
         """What takes data of a type from one position to another; nothing when they are the same there."""
@@ -35,9 +38,22 @@ class Plans:
         if key in self._made:
             return self._made[key]
         with self._chain.lock:
-            if key not in self._made:
-                self._made[key] = self._model(*key) if is_model(kind) else self._other(kind, key[1], key[2])
-        return self._made[key]
+            return self._made[key] if key in self._made else self._new(kind, key)
+
+    def _new(self, kind: Any, key: tuple[Any, int, int]) -> Convert | None:
+        """A plan that is not there yet. It is shown to other threads when all that it leads to is there."""
+        if key in self._making:
+            return self._making[key]
+        self._depth += 1
+        try:
+            made = self._making[key] = self._model(*key) if is_model(kind) else self._other(kind, key[1], key[2])
+            if self._depth == 1:
+                self._made.update(self._making)
+        finally:
+            self._depth -= 1
+            if not self._depth:
+                self._making = {}
+        return made
 
     def _other(self, kind: Any, source: int, to: int) -> Convert | None:
         plain = bare(kind)
@@ -78,7 +94,7 @@ class Plans:
         if issubclass(model, RootModel):
             return self.plan(model.model_fields["root"].annotation, source, to)
         late = _Late()
-        self._made[model, source, to] = late
+        self._making[model, source, to] = late
         made = _Making(self, self._chain, model, source, to).made()
         late.convert = made or late.convert
         return made

@@ -18,8 +18,9 @@ class Shapes:
     def __init__(self, chain: Chain) -> None:
         self._chain = chain
         self._made: dict[tuple[Any, int], Any] = {}
+        self._fresh: dict[tuple[Any, int], Any] = {}
+        """What is not whole yet, since it names what is still being made: only for who holds the lock."""
         self._open: dict[tuple[Model, int], str] = {}
-        self._unfinished: list[Model] = []
         self._names: dict[str, Model] = {}
 
     def shape(self, kind: Any, position: int) -> Any:
@@ -32,8 +33,8 @@ class Shapes:
         if found is not None:
             return found
         with self._chain.lock:
-            if key in self._made:
-                return self._made[key]
+            if key in self._made or key in self._fresh:
+                return self._made.get(key) or self._fresh[key]
             return self._model(kind, position) if is_model(kind) else self._other(kind, position)
 
     def _other(self, kind: Any, position: int) -> Any:
@@ -69,25 +70,26 @@ class Shapes:
         self._names[name] = model
         try:
             made = self._built(model, position)
-            self._names[name] = self._made[key] = made
-            self._unfinished.append(made)
+            self._names[name] = self._fresh[key] = made
         except BaseException:
             self._forget()
             raise
-        finally:
-            self._open.pop(key, None)
+        self._open.pop(key)
         if not self._open:
             self._finish()
         return made
 
     def _finish(self) -> None:
-        """Models that name one another are whole only when all of them are there."""
-        for one in self._unfinished:
-            one.model_rebuild(force=True, raise_errors=True, _types_namespace=self._names)
-        self._forget()
+        """Models that name one another are whole, and shown to other threads, only when all of them are there."""
+        try:
+            for one in self._fresh.values():
+                one.model_rebuild(force=True, raise_errors=True, _types_namespace=self._names)
+            self._made.update(self._fresh)
+        finally:
+            self._forget()
 
     def _forget(self) -> None:
-        self._open, self._unfinished, self._names = {}, [], {}
+        self._open, self._fresh, self._names = {}, {}, {}
 
     def _built(self, model: Model, position: int) -> Model:
         state = self._chain.state(model, position)
