@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from mallcore.api.http import Authenticate, Request, on_event_loop
@@ -21,13 +22,7 @@ _LONGEST = 8192
 
 
 class _Remembers(Protocol):
-    def memory(self, principal: Principal) -> _Lent: ...
-
-
-class _Lent(Protocol):
-    def __enter__(self) -> Context: ...
-
-    def __exit__(self, *error: object) -> object: ...
+    def memory(self, principal: Principal) -> AbstractContextManager[Context]: ...
 
 
 class Bearer:

@@ -39,7 +39,7 @@ def test_somebody_lets_a_client_act_in_their_name(world: World) -> None:
     principal = world.verify(tokens["access_token"])
     assert principal == ADA
     assert principal.credential is not None
-    assert principal.credential.scopes == {"structure.read", "structure.history"}
+    assert principal.credential.scopes == frozenset({"structure.read", "structure.history"})
 
 
 def test_a_pattern_is_narrowed_to_what_is_held(world: World) -> None:

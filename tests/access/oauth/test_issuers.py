@@ -44,7 +44,7 @@ def issuer(elsewhere: Elsewhere, **more: Any) -> Issuer:
 def verifier(mall: Mall, token: str) -> Verifier:
     found = mall.services.ports[Verifiers].of(token)
     assert found is not None
-    return found
+    return found  # type: ignore[no-any-return]
 
 
 def who(mall: Mall, token: str) -> Principal:
@@ -65,7 +65,7 @@ def test_people_of_an_issuer_are_told_apart_from_all_others(elsewhere: Elsewhere
         found = who(mall, elsewhere.token())
         assert found.ref == "user:staff/42"
         assert found.credential is not None
-        assert (found.credential.client, found.credential.scopes) == ("till", {"structure.read", "profile"})
+        assert (found.credential.client, found.credential.scopes) == ("till", frozenset({"structure.read", "profile"}))
         assert who(mall, elsewhere.token(sub="till")).ref == "client:staff/till"
         bare = who(mall, elsewhere.token(scope="")).credential
         assert bare is not None
@@ -83,7 +83,7 @@ def test_a_host_says_who_they_are_and_what_words_mean(elsewhere: Elsewhere, cloc
         found = who(mall, elsewhere.token(scope="catalog:read structure.publish"))
         assert found == Principal.user("ada")
         assert found.credential is not None
-        assert found.credential.scopes == {"structure.read", "structure.history"}
+        assert found.credential.scopes == frozenset({"structure.read", "structure.history"})
         for subject in ("43", "44"):
             assert refused(mall, elsewhere.token(sub=subject))
 
@@ -316,7 +316,7 @@ def test_a_real_provider() -> None:
             found = who(mall, answer["access_token"])
             assert found.ref == "client:staff/till"
             assert found.credential is not None
-            assert found.credential.scopes == {"structure.read"}
+            assert found.credential.scopes == frozenset({"structure.read"})
         with trusting(Issuer(url=server.issuer, audience="https://x.example", loopback=True)) as mall:
             assert refused(mall, answer["access_token"])
     finally:

@@ -90,14 +90,19 @@ class Site:
             else:
                 await self.app(scope, receive, send)
 
-        self.serving = serving((lambda environ, start: self.app(environ, start)) if wsgi else asgi)
+        def below(environ: Any, start_response: Any) -> Any:
+            return self.app(environ, start_response)
+
+        self.serving = serving(below if wsgi else asgi)
 
 
 @pytest.fixture(scope="module", params=["fastapi", "asgi", "flask", "wsgi"])
 def site(request: pytest.FixtureRequest) -> Iterator[tuple[str, Mall, dict[str, Any]]]:
     """The URL, the mall, and the ids and secrets of its clients."""
     wsgi = request.param in ("flask", "wsgi")
-    made = {"fastapi": on_fastapi, "asgi": on_asgi, "flask": on_flask, "wsgi": on_wsgi}[request.param]
+    made: Callable[[Mall], Any] = {"fastapi": on_fastapi, "asgi": on_asgi, "flask": on_flask, "wsgi": on_wsgi}[
+        request.param
+    ]
     server = Site(werkzeug_serving if wsgi else uvicorn_serving, wsgi)
     with server.serving as url, Mall.open("sqlite://", issuer=url) as mall:
         server.app = made(mall)
