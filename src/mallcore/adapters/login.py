@@ -91,6 +91,7 @@ class LoginPages(Dispatch):
                 raise UnknownOperation(method=request.method[:20], path=request.path[:200])
 
     def _start(self, request: Request, provider: str) -> Response:
+        self._principal(request)
         given = _single(request.query)
         link = self._session(request) if given.get("link") == "1" else None
         if given.get("link") == "1" and link is None:
@@ -104,12 +105,14 @@ class LoginPages(Dispatch):
 
     def _back(self, request: Request, provider: str) -> Response:
         """Back from the provider: whatever came of it, the cookie of this sign-in is used up."""
+        self._principal(request)  # whoever asks too often has to wait
         given = _single(request.query)
         slot = next((one for one in SLOTS if given.get("state", "").startswith(one)), SLOTS[0])
         used = cookie(_SLOT + slot, "", 0, secure=self._secure)
         try:
             return self._signed_in(self._steps.finish(provider, self._returned(request, given), _caller(request)), used)
         except (IdentityTaken, LoginRefused, ProviderUnavailable) as error:
+            self._admission.refused(request)
             if self._failed is None:
                 raise
             return _sent(f"{self._failed}{'&' if '?' in self._failed else '?'}error={error.code}", used)

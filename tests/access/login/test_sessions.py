@@ -484,6 +484,15 @@ def test_no_cookie_hides_in_another(mall: Mall) -> None:
     assert session_cookie(mall)(Request("GET", "/x", headers={"cookie": f"a=1;{ours}; b"})) is not None
 
 
+def test_who_is_refused_too_often_has_to_wait(mall: Mall) -> None:
+    """Guesses from one address are bounded, as those of the API are; signing out is not."""
+    pages = LoginPages(mall, "https://shop.example", options=Options(max_refusals=3))
+    guesses = [asked(pages, "GET", "/login/desk/callback", "code=ada&state=a").status for _ in range(5)]
+    assert guesses == [403, 403, 403, 429, 429]
+    assert asked(pages, "GET", "/login/desk").status == 429
+    assert asked(pages, "POST", "/logout").status == 303
+
+
 def test_options_of_the_api_count(mall: Mall) -> None:
     """Which proxies are believed is said to the pages as to the API."""
     pages = LoginPages(mall, "https://shop.example", options=Options(proxies=("192.0.2.0/24",)))
