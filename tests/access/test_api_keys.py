@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import time
+import warnings
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -471,7 +472,9 @@ def test_a_forked_child_recognises_keys(database_url: str) -> None:
         key = made(mall)
         verify(mall, key.secret)
         limiter = mall.services.ports[Limiter]
-        child = os.fork()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads, which this is about
+            child = os.fork()
         if child == 0:
             try:
                 verifier = mall.services.ports[access.ApiKeys]

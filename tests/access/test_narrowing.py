@@ -14,7 +14,7 @@ from mallcore import Mall, Principal, access, attachments, structure, webhooks
 from mallcore.errors import Denied, MallError
 from mallcore.kernel.context import Credential
 from mallcore.kernel.operations import anywhere, run
-from mallcore.kernel.ports import EVERYWHERE, Presented, Reach, Subject, Verifiers
+from mallcore.kernel.ports import EVERYWHERE, Policy, Presented, Reach, Subject, Verifiers
 
 ME = Principal.system("test")
 IDS = st.sampled_from("abc")
@@ -201,6 +201,47 @@ def test_a_credential_narrows_even_the_system(world: Mall) -> None:
     with world.begin(Principal("system", "x", credential=Credential("c", frozenset({"audit.read"})))) as ctx:
         assert not ctx.may("structure.read")
         assert ctx.may("audit.read")
+
+
+class _Staff(Policy):
+    """A host's own policy: staff may do everything in one channel; it is asked once, and then knows."""
+
+    generation = 0
+
+    def __init__(self) -> None:
+        self.channel = ""
+        self.asked = 0
+        self._known: dict[tuple[str, str], Reach] = {}
+
+    def recall(self, principal: Principal, permission: str) -> Reach | None:
+        return self._known.get((principal.ref, permission))
+
+    def reach(self, principal: Principal, permission: str) -> Reach:
+        self.asked += 1
+        found = Reach(channels=frozenset({self.channel})) if principal.ref.startswith("client:cli_") else Reach()
+        self._known[principal.ref, permission] = found
+        return found
+
+
+def test_a_policy_of_ones_own_is_narrowed_too() -> None:
+    """A host that decides by itself who may do what gets credentials, narrowed lists and refusals all the same."""
+    policy = _Staff()
+    with Mall.open("sqlite://", policy=policy) as mall:
+        with mall.begin(ME) as ctx:
+            policy.channel = structure.create_channel(ctx, slug="books", name="Books").id
+            structure.create_channel(ctx, slug="toys", name="Toys")
+        free, reading, elsewhere = (
+            bearer(mall, {}, **limits) for limits in ({}, {"scopes": ["structure.read"]}, {"channels": ["toys"]})
+        )
+        for who, seen in ((free, 1), (reading, 1), (elsewhere, 0), (Principal.user("ada"), 0)):
+            assert len(listed(mall, who, "structure.list_channels")) == seen
+        update = {"channel": "books", "name": "New"}
+        assert [may(mall, who, "structure.update_channel", update) for who in (free, reading, elsewhere)] == [
+            True, False, False,
+        ]  # fmt: skip
+        asked = policy.asked
+        listed(mall, free, "structure.list_channels")
+        assert policy.asked == asked
 
 
 def test_no_list_forgets_to_narrow(world: Mall) -> None:

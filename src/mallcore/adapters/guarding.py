@@ -111,7 +111,7 @@ class FastAPIGuard:
             response.headers.update(dict(asked.rated))
             if permission is not None:
                 named = {kind: request.path_params[name] for kind, name in names.items()}
-                self._refusing(asked, lambda: self._gate.require(asked, permission, named))
+                self._refusing(asked, functools.partial(self._gate.require, asked, permission, named))
             return asked.principal or _NOBODY
 
         return guarded

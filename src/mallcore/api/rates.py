@@ -95,7 +95,7 @@ class Admission:
             self._limiter = ctx.port(Limiter)
         self._refusals = Refusals(options.max_refusals)
         self._proxies = addresses.networks(options.proxies)
-        self._header = options.forwarded
+        self._header: addresses.Header = options.forwarded
 
     def address(self, request: Request) -> str:
         """From where a request comes."""
