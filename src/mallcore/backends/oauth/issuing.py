@@ -34,6 +34,13 @@ class Lives:
             raise InvalidSettings(setting="lives", reason="codes live 10 minutes at most, access tokens 12 hours")
 
 
+class Tokens(dict[str, Any]):
+    """What the token endpoint answers. Authlib writes it to its log, so it does not show what it holds."""
+
+    def __repr__(self) -> str:
+        return "<tokens>"
+
+
 class Issuing:
     """Makes the answer of the token endpoint. Authlib calls it as its token generator."""
 
@@ -56,7 +63,7 @@ class Issuing:
         scope: str | None = None,
         expires_in: int | None = None,
         include_refresh_token: bool = True,
-    ) -> dict[str, Any]:
+    ) -> Tokens:
         """The tokens. What their holder does not hold is not in their scope."""
         principal = Principal.client(client.client_id) if user is None else _principal(user.principal)
         scopes = self.narrowed(principal, (scope or "").split())
@@ -76,13 +83,13 @@ class Issuing:
         more = {} if user is None or user.refresh is None else {"refresh_token": user.refresh}
         if user is not None:
             claims["fam"] = user.family
-        return {
-            "access_token": self._keys.sign({"typ": "at+jwt"}, claims),
-            "token_type": "Bearer",
-            "expires_in": self.lives.access,
-            "scope": claims["scope"],
+        return Tokens(
+            access_token=self._keys.sign({"typ": "at+jwt"}, claims),
+            token_type="Bearer",
+            expires_in=self.lives.access,
+            scope=claims["scope"],
             **more,
-        }
+        )
 
     def now(self) -> float:
         """The time, in seconds."""
