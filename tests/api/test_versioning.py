@@ -182,3 +182,22 @@ def test_a_host_chooses_the_default(dated: Asking) -> None:
     """A host may keep those who ask for no version at one of its choice."""
     ask = Asking(Dispatch(dated.dispatch.mall, authenticate, Options(version="2026-05-01")))
     assert ask("GET", "/channels").header("mall-version") == "2026-05-01"
+
+
+def test_the_document_of_an_ending_version_says_so(dated: Asking) -> None:
+    """Each operation is deprecated there, and has its last day; those of a version that lives on are not."""
+    ending = read(dated("GET", "/2020-01-01/openapi.json"))["paths"]["/units"]["get"]
+    assert (ending["deprecated"], ending["x-sunset"]) == (True, "2027-01-01")
+    assert "deprecated" not in read(dated("GET", "/2026-11-01/openapi.json"))["paths"]["/units"]["get"]
+
+
+def test_the_document_names_what_is_on_its_way_out(dated: Asking) -> None:
+    """Fields and parameters that newer versions call otherwise are deprecated in the older one's document."""
+    document = read(dated("GET", "/2026-05-01/openapi.json"))
+    grant = document["components"]["schemas"]["Grant"]["properties"]["author"]
+    assert (grant["deprecated"], "granted_by" in grant["description"]) == (True, True)
+    (levels,) = [
+        one for one in document["paths"]["/channels/{channel}/tree"]["get"]["parameters"] if one.get("name") == "levels"
+    ]
+    assert (levels["deprecated"], "depth" in levels["description"]) == (True, True)
+    assert "'deprecated': True" not in str(read(dated("GET", "/2026-11-01/openapi.json"))["components"])

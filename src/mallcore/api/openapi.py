@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
@@ -53,6 +54,7 @@ def openapi(view: View | Catalogue, base: str = "", namespace: str = "", life: L
     schemas, shared = TypeAdapter.json_schemas([(*key, kind) for key, kind in wanted.items()], ref_template=reference)
     components: dict[str, Any] = dict(shared.get("$defs", {}))
     given = {name: _given(schemas[name, "validation"], components) for name, kind in wanted if kind == "validation"}
+    _mark(routes, given, components)
     described = [_described(route, given[route.operation.name], schemas) for route in routes]
     others = [paths] if "attachments.begin_upload" in seen.faces else []
     number = seen.version or version("mallcore")
@@ -68,6 +70,23 @@ def _given(schema: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]
     """The schema of an operation's parameters, which is no component: no two operations share it."""
     found: dict[str, Any] = components.pop(schema.get("$ref", "").rpartition("/")[2].rpartition(".")[2], schema)
     return found
+
+
+def _mark(routes: list[Route], given: dict[str, Any], components: dict[str, Any]) -> None:
+    """Say of fields and parameters that are on their way out that they are, and what to use instead."""
+    going = {name: text for route in routes for name, text in route.face.deprecated.items() if "." in name}
+    for name, schema in components.items() if going else ():
+        _mark_fields(schema, going, f"{schema.get('title', name)}.")
+    for route in routes:
+        _mark_fields(given[route.operation.name], route.face.deprecated, "")
+
+
+def _mark_fields(schema: dict[str, Any], going: Mapping[str, str], before: str) -> None:
+    for name, field in schema.get("properties", {}).items():
+        text = going.get(before + name)
+        if text is not None:
+            field["deprecated"] = True
+            field["description"] = f"{field.get('description', '')} Deprecated: {text}".strip()
 
 
 def _described(route: Route, schema: dict[str, Any], schemas: Any) -> Described:
@@ -91,7 +110,6 @@ def _described(route: Route, schema: dict[str, Any], schemas: Any) -> Described:
         output=schemas[operation.name, "serialization"],
         errors=tuple((status_of(kind), kind.code) for kind in errors_of(route)),
         location=route.location is not None,
-        deprecated=route.face.deprecated,
     )
 
 

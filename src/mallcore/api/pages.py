@@ -10,6 +10,7 @@ from typing import Any
 from mallcore.api.answers import page, tag_of
 from mallcore.api.http import Mall, Request, Response
 from mallcore.api.openapi import openapi
+from mallcore.api.rules.openapi import Life
 from mallcore.api.rules.tus import PATH as TUS
 from mallcore.api.table import Page, Table
 from mallcore.kernel.context import Principal
@@ -29,15 +30,24 @@ def index(request: Request, mall: Mall, table: Table, waiting: bool) -> Response
 
 def document(request: Request, mall: Mall, table: Table, waiting: bool) -> Response:
     """The OpenAPI document, as bytes made once for each place the API is mounted at."""
-    known = table.documents.get(request.base)
+    life = _life(mall, table)
+    key = request.base, life.deprecated
+    known = table.documents.get(key)
     if known is None:
         if not waiting:
             raise MemoryOnly()
-        content = _json(openapi(table.view, request.base))
+        content = _json(openapi(table.view, request.base, life=life))
         known = content, tag_of(content)
         if len(table.documents) < _MOST_BASES:
-            table.documents[request.base] = known
+            table.documents[key] = known
     return page(request, known[0], etag=known[1])
+
+
+def _life(mall: Mall, table: Table) -> Life:
+    """What the document says of the version's end, as of now."""
+    release = mall.versions.find(table.view.version)
+    ending = mall.versions.state(release.name, mall.now()) in ("deprecated", "brown-out", "sunset")
+    return Life(ending, None if release.sunset is None else release.sunset.date().isoformat())
 
 
 def health(request: Request, mall: Mall, table: Table, waiting: bool) -> Response:

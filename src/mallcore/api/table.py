@@ -82,8 +82,8 @@ class Table:
 
     def __init__(self, view: View, pages: Mapping[str, Page]) -> None:
         self.view = view
-        self.documents: dict[str, tuple[bytes, str]] = {}
-        """The OpenAPI document by the place where the API is mounted, with its entity tag."""
+        self.documents: dict[tuple[str, bool], tuple[bytes, str]] = {}
+        """The OpenAPI document with its entity tag, by where the API is mounted and whether the version is ending."""
         entries: dict[tuple[str, str], Entry] = {("GET", path): Entry(page=page) for path, page in pages.items()}
         for route in routes_of(view):
             key = (route.rest.method, route.rest.path)

@@ -67,6 +67,7 @@ def begun(graphql: GraphQL, payload: Mapping[str, Any], request: Request, view: 
     """The result of a query or a mutation, or a subscription that is under way; `Refusal` for what is wrong."""
     id = request.request_id
     try:
+        begin(request)  # not entered: who asks is known, and let in, before anything of what is asked is looked at
         given, schema = checked(payload), schema_of(view)
         ready = graphql.prepared(given, schema)
         if ready.operation.operation == OperationType.SUBSCRIPTION:

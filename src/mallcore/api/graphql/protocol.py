@@ -8,8 +8,10 @@ from urllib.parse import urlsplit
 
 from mallcore.api.graphql.asking import parsed
 from mallcore.api.rules.problems import Refused
+from mallcore.errors import Denied, Unauthenticated
 
 PROTOCOL = "graphql-transport-ws"
+LATER = 1013
 _LONGEST_ID = 200
 
 
@@ -27,9 +29,11 @@ def invalid() -> Closed:
     return Closed(4400, "Invalid message received")
 
 
-def forbidden() -> Closed:
-    """For bad credentials, and for good ones that are so no longer."""
-    return Closed(4403, "Forbidden")
+def refused(error: Exception) -> Closed:
+    """For bad credentials, and for good ones that are so no longer; for a version that is not there; for too much."""
+    if isinstance(error, Refused):
+        return Closed(LATER if error.status in (429, 503) else 4400, str(error))
+    return Closed(4403 if isinstance(error, Denied | Unauthenticated) else 4400, str(error))
 
 
 def slow() -> Closed:
@@ -44,7 +48,7 @@ def other_protocol() -> Closed:
 
 def full() -> Closed:
     """For one connection too many."""
-    return Closed(1013, "Too many connections: try again later")
+    return Closed(LATER, "Too many connections: try again later")
 
 
 def leaving() -> Closed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from mallcore.api.rules.negotiation import EVENTS, JSON
@@ -49,7 +49,6 @@ class Described:
     output: Schema
     errors: tuple[tuple[int, str], ...]
     location: bool
-    deprecated: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def in_path(self) -> list[str]:
@@ -232,21 +231,23 @@ def _in_path(name: str, schema: Schema) -> dict[str, Any]:
     about = schema.get("description", "")
     if name in SEVERAL:
         about = f"{about} Slashes may be written as they are or as %2F.".strip()
-    return {"name": name, "in": "path", "required": True, "schema": schema, **_about(about)}
+    return {"name": name, "in": "path", "required": True, "schema": schema, **_about(schema, about)}
 
 
 def _in_query(name: str, one: Described) -> dict[str, Any]:
     schema = one.fields[name]
     required = name in one.required and FORM not in one.accepts  # a form may bring it instead
     found: dict[str, Any] = {"name": name, "in": "query", "required": required}
-    found.update(_about(schema.get("description", "")))
+    found.update(_about(schema))
     if name in one.documents:
         return {**found, "content": {JSON: {"schema": schema}}}
     return {**found, "schema": schema}
 
 
-def _about(text: str) -> dict[str, str]:
-    return {"description": text} if text else {}
+def _about(schema: Schema, text: str = "") -> dict[str, Any]:
+    """What is said of a parameter beside its schema."""
+    shown = text or schema.get("description", "")
+    return {**({"description": shown} if shown else {}), **({"deprecated": True} if schema.get("deprecated") else {})}
 
 
 def _permission(one: Described) -> str:
