@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
 from typing import Any, ClassVar
@@ -153,10 +154,15 @@ def broken(one: Sides, law: str, payload: Any, said: str) -> BrokenLaw:
     )  # fmt: skip
 
 
+@functools.lru_cache(maxsize=64)
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
 def _problem(kind: Any, data: Any) -> str | None:
     """Why data are not valid in a type."""
     try:
-        TypeAdapter(kind).validate_json(to_json(data))
+        _adapter(kind).validate_json(to_json(data))
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         return f"{'.'.join(map(str, first['loc'])) or 'it'}: {first['msg']}"
@@ -181,7 +187,7 @@ def _returning(one: Sides, data: Any) -> str | None:
         said = _problem(one.newer, made)
     if said is not None:
         return said
-    adapter = TypeAdapter[Any](one.newer)
+    adapter = _adapter(one.newer)
     again = from_json(adapter.dump_json(adapter.validate_json(to_json(made))))
     for name in data.keys() - one.lost(data):
         if again.get(name) != data[name]:
