@@ -47,16 +47,9 @@ def _routed(
 ) -> "tuple[APIRouter, _Documented]":
     try:
         from fastapi import APIRouter, Request, Response, WebSocket
-        from starlette.convertors import PathConvertor, register_url_convertor
     except ImportError as error:
         raise MissingExtra(what="The FastAPI adapter", extra="fastapi") from error
-
-    class Whole(PathConvertor):
-        """A path that may hold a newline, which Starlette's own converter does not take."""
-
-        regex = r"[\s\S]*"
-
-    register_url_convertor(_WHOLE, Whole())
+    _take_whole_paths()
     asgi = MallASGI(mall, authenticate, options=options)
     documented = _Documented(mall, new_id("rest"))
 
@@ -85,6 +78,17 @@ def _routed(
         return Handed()
 
     return router, documented
+
+
+def _take_whole_paths() -> None:
+    from starlette.convertors import PathConvertor, register_url_convertor
+
+    class Whole(PathConvertor):
+        """A path that may hold a newline, which Starlette's own converter does not take."""
+
+        regex = r"[\s\S]*"
+
+    register_url_convertor(_WHOLE, Whole())
 
 
 class _Documented:

@@ -140,17 +140,22 @@ class _Socket:
         from mallcore.api.graphql import protocol
 
         try:
-            return self._dispatch.settled(self._request)
-        except (MallError, Refused):
-            raise protocol.forbidden() from None
+            view = self._dispatch.settled(self._request)
+            self._dispatch.begin(self._request)  # not entered: it only has to be known who asks
+            return view
+        except (MallError, Refused) as error:
+            raise protocol.refused(error) from None
 
     async def _again(self) -> None:
         """Close the connection when its caller is welcome no longer."""
+        from mallcore.api.graphql import protocol
+
         self._request.principal = None
         try:
             await asyncio.to_thread(self._settled)
-        except Exception as closed:
-            self.end(closed)
+        except protocol.Closed as closed:
+            if closed.code != protocol.LATER:  # who has asked too often may wait
+                self.end(closed)
 
     async def _take(self, message: Mapping[str, Any]) -> None:
         from mallcore.api.graphql import protocol

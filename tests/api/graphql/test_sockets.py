@@ -12,6 +12,7 @@ from mallcore import Mall, Principal, access
 from mallcore.adapters.asgi import MallASGI
 from mallcore.api import Options
 from mallcore.api.graphql import GraphQLOptions
+from mallcore.kernel.context import Credential
 from tests.adapters.faces import PythonFace, authenticate
 from tests.adapters.serving import uvicorn_serving
 from tests.api.conftest import OWNER
@@ -217,7 +218,8 @@ def test_credentials_that_end_end_the_connection(mall: Mall) -> None:
 
     async def story(client: Talk) -> None:
         await client.init("nonsense")
-        await client.watch()
+        await client.watch(after=1)
+        assert (await client.hear())["type"] == "next"
         good["now"] = False
         assert await client.closed() == 4403
 
@@ -289,4 +291,36 @@ def test_all_are_closed_when_the_server_goes(mall: Mall) -> None:
 
     app = MallASGI(mall, authenticate)
     with uvicorn_serving(app) as base:
+        talk(base.replace("http", "ws") + "/graphql", story)
+
+
+def test_a_bad_credential_is_refused_in_every_version(url: str, mall: Mall) -> None:
+    """Also where the path says the version, so that nothing else asks who it is."""
+
+    async def story(client: Talk) -> None:
+        await client.say(type="connection_init", payload={"authorization": "Bearer nonsense"})
+        assert await client.closed() == 4403
+
+    for name in mall.versions.names:
+        talk(f"{url.removesuffix('/graphql')}/{name}/graphql", story)
+
+
+def test_each_operation_counts_as_a_request() -> None:
+    """A connection is no way around the limits on how often one may ask."""
+
+    async def story(client: Talk) -> None:
+        await client.init()
+        for number in range(8):
+            await client.say(type="subscribe", id=str(number), payload={"query": "{ apiVersion }"})
+            told = await client.hear()
+            if told["type"] == "error":
+                assert told["payload"][0]["extensions"]["code"] == "too-many-requests"
+                return
+            assert (await client.hear())["type"] == "complete"
+        pytest.fail("nothing was refused")
+
+    def known(request: Any) -> Principal:
+        return Principal("client", "till", credential=Credential("cli_1", client="till"))
+
+    with Mall.open("sqlite://", plans={"default": "5/hour"}) as mall, uvicorn_serving(MallASGI(mall, known)) as base:
         talk(base.replace("http", "ws") + "/graphql", story)
