@@ -283,7 +283,7 @@ class Context:
 
 
 def _named(details: Mapping[str, Any]) -> str:
-    """The first thing with an id that a refused call named; whether there is such a thing, its caller does not learn."""
+    """The first thing with an id that a refused call named; whether it is there, the caller does not learn."""
     found = (_ID.match(value) for value in details.values() if isinstance(value, str))
     return next((one[1] for one in found if one is not None), "mall")
 
