@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -25,7 +27,7 @@ from mallcore.errors import (
     UnknownSession,
 )
 from mallcore.kernel.ports import Presented, Verifiers
-from tests.access.login.desk import Desk
+from tests.access.login.desk import Desk, signed_in
 
 ME = Principal.system("test")
 
@@ -287,6 +289,59 @@ def test_providers_are_what_they_must_be() -> None:
     for wrong in ([Desk(), Desk()], [other], [object()]):
         with pytest.raises(InvalidSettings):
             Logins(wrong)  # type: ignore[arg-type]
+
+
+def at_once(calls: list[Callable[[], Any]]) -> list[Any]:
+    """What calls give that are made at one moment; an error of the mall's, for one that is refused."""
+    gate = threading.Barrier(len(calls))
+
+    def call(one: Callable[[], Any]) -> Any:
+        gate.wait()
+        try:
+            return one()
+        except MallError as error:
+            return error
+
+    with ThreadPoolExecutor(len(calls)) as threads:
+        return list(threads.map(call, calls))
+
+
+def test_a_sign_in_that_is_finished_twice_at_once_counts_once(mall: Mall) -> None:
+    """Of several requests with one state, whichever is first signs in, and the others are refused."""
+    steps = access.SigningIn(mall.begin)
+    under_way = steps.start("desk", "https://shop.example/callback")
+    parameters = {"state": under_way.url.partition("state=")[2], "code": "ada"}
+    returned = access.Returned(parameters, {under_way.slot: under_way.kept})
+    found = at_once([lambda: steps.finish("desk", returned, access.Caller())] * 4)
+    assert sorted(type(one).__name__ for one in found) == ["LoginRefused"] * 3 + ["SignedIn"]
+    with mall.begin(ME) as ctx:
+        assert len(access.list_sessions(ctx).items) == 1
+
+
+def test_a_person_who_comes_twice_at_once_is_one_user(mall: Mall) -> None:
+    """Two browsers of somebody new: one identity, one user, two sessions."""
+    found = at_once([lambda: signed_in(mall, "ada")] * 4)
+    assert len({one.session.principal for one in found}) == 1
+    with mall.begin(ME) as ctx:
+        assert len(access.list_identities(ctx).items) == 1
+        assert len(access.list_sessions(ctx).items) == 4
+
+
+def test_a_ticket_that_is_used_twice_at_once_links_once(mall: Mall) -> None:
+    """Whichever is first links, on record once."""
+    first = signed_in(mall, "ada").session
+    assert first is not None
+    who = whose(mall, first.token)
+    ticket = str(signed_in(mall, "ada@work", first.token, who).ticket)
+
+    def link() -> Any:
+        with mall.begin(who) as ctx:
+            return access.link_identity(ctx, ticket=ticket)
+
+    found = at_once([link] * 4)
+    assert sorted(type(one).__name__ for one in found) == ["IdentityInfo"] + ["LoginRefused"] * 3
+    with mall.begin(ME) as ctx:
+        assert len(audit.list_records(ctx, event="access.identity_linked").items) == 2
 
 
 # --- pages and cookies, as they are over https
