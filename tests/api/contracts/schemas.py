@@ -176,6 +176,8 @@ def tolerant(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     known = {key: value for key, value in schema.items() if not (key == "additionalProperties" and value is False)}
+    if "oneOf" in known:  # shapes that only values tell apart are not told apart any more
+        known["anyOf"] = known.pop("oneOf")
     values = known.pop("enum", [known.pop("const")] if "const" in known else None)
     if values is not None and "type" not in known:
         known["type"] = sorted({_kind(one) for one in values})
