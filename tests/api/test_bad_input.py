@@ -36,6 +36,8 @@ BAD_BODIES: dict[str, tuple[int, bytes]] = {
     "a huge number": (422, b'{"name": "x", "index": 1' + b"0" * 3000 + b"}"),
     "an endless number": (400, b'{"name": "x", "index": ' + b"9" * 100_000 + b"}"),
     "beyond floating point": (422, b'{"name": "x", "attributes": {"a": 1e400}}'),
+    "a name twice": (400, b'{"name": "x", "name": "y"}'),
+    "a key twice, written in two ways": (400, b'{"name": "x", "attributes": {"a": 1, "\\u0061": 2}}'),
     "a number as name": (422, b'{"name": 7}'),
     "a list as name": (422, b'{"name": ["x"]}'),
     "an unknown kind": (422, b'{"name": "x", "kind": "aisle"}'),

@@ -11,6 +11,7 @@ from mallcore.api.http import Request
 from mallcore.api.rules import queries
 from mallcore.api.rules.negotiation import BadTag, is_json, revision_of
 from mallcore.api.rules.problems import Refused
+from mallcore.api.rules.repeats import RepeatedKey, refuse_repeated
 from mallcore.api.table import Route
 from mallcore.errors import InvalidInput
 from mallcore.kernel.operations import Asked
@@ -68,6 +69,9 @@ def _body(request: Request) -> dict[str, Any]:
         return {}
     try:
         found = from_json(request.body, allow_inf_nan=False)
+        refuse_repeated(request.body)
+    except RepeatedKey as error:
+        raise _wrong(400, error.key[:200], "it is given twice") from None
     except ValueError as error:
         raise _wrong(400, "body", f"it is not JSON: {str(error)[:200]}") from None
     if not isinstance(found, dict):

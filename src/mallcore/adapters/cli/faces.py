@@ -99,8 +99,11 @@ ACCESS = (
     Face("access roles", access.list_roles, show=table("name", "built_in", "permissions")),
     Face("access set-role", access.set_role, "role permissions", forms.card),
     Face("access remove-role", access.remove_role, "role", forms.card),
-    Face("access grants", access.list_grants,
-         show=table("id", "principal", "role", "scope", "scope_id", "granted_by", "granted_at")),
+    Face(
+        "access grants",
+        access.list_grants,
+        show=table("id", "principal", "role", "scope", "scope_id", "granted_by", "granted_at"),
+    ),
     Face("access grant", access.grant, "principal role", forms.card, prepare=scope_told_by_parts),
     Face("access revoke", access.revoke, "grant", forms.card),
 )

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 from mallcore.api.http import Request
 from mallcore.api.rules.negotiation import JSON, accepts, media_type, names
 from mallcore.api.rules.problems import Refused
+from mallcore.api.rules.repeats import RepeatedKey, once
 from mallcore.errors import InvalidInput, LimitExceeded
 
 GRAPHQL = "application/graphql-response+json"
@@ -59,7 +60,7 @@ def _in_query(query: str) -> dict[str, Any]:
         pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=_MOST_PARAMETERS, errors="strict")
     except ValueError:
         raise _wrong("query", "the query string can't be read") from None
-    found: dict[str, Any] = _once(pairs)
+    found: dict[str, Any] = _unrepeated(pairs)
     for name in ("variables", "extensions"):
         if found.get(name):
             found[name] = parsed(found[name], name)
@@ -86,20 +87,20 @@ def _in_body(request: Request) -> dict[str, Any]:
 def parsed(text: str, name: str) -> Any:
     """JSON in which no key stands twice: which of them counts would be anybody's guess."""
     try:
-        return json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
+        return json.loads(text, object_pairs_hook=once, parse_constant=_no_constant)
     except RecursionError:
         raise _wrong(name, "it is nested too deeply") from None
+    except RepeatedKey as error:
+        raise _wrong(error.key[:100], "it is given twice") from None
     except ValueError as error:
         raise _wrong(name, f"it is not JSON: {str(error)[:200]}") from None
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise _wrong(twice[:100], "it is given twice")
-    return found
+def _unrepeated(pairs: list[tuple[str, str]]) -> dict[str, Any]:
+    try:
+        return once(pairs)
+    except RepeatedKey as error:
+        raise _wrong(error.key[:100], "it is given twice") from None
 
 
 def _no_constant(text: str) -> Any:
