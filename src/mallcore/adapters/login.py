@@ -29,10 +29,12 @@ from mallcore.api import (
     session_cookie,
 )
 from mallcore.errors import (
+    Denied,
     IdentityTaken,
     InvalidInput,
     InvalidSettings,
     LoginRefused,
+    MallError,
     ProviderUnavailable,
     Unauthenticated,
     UnknownOperation,
@@ -91,21 +93,27 @@ class LoginPages(Dispatch):
                 raise UnknownOperation(method=request.method[:20], path=request.path[:200])
 
     def _start(self, request: Request, provider: str) -> Response:
-        self._principal(request)
+        self._principal(request)  # whoever asks too often has to wait
+        if request.headers.get("sec-fetch-dest", "document") != "document":
+            # A picture on another site, say, which would only fill the browser with cookies.
+            raise Refused(403, Denied("A sign-in begins with a page that is opened.", reason="embedded"))
         given = _single(request.query)
         link = self._session(request) if given.get("link") == "1" else None
         if given.get("link") == "1" and link is None:
             raise Unauthenticated()
         had = [slot for slot in SLOTS if cookie_name(_SLOT + slot, self._secure) in cookies_of(request)]
-        begun = self._steps.start(
-            provider, self._callback(provider), given.get("return_to", "/"), had=had, link=link,
-            fresh=given.get("fresh") == "1",
-        )  # fmt: skip
+        try:
+            begun = self._steps.start(
+                provider, self._callback(provider), given.get("return_to", "/"), had=had, link=link,
+                fresh=given.get("fresh") == "1",
+            )  # fmt: skip
+        except ProviderUnavailable as error:
+            return self._shown(error)
         return _sent(begun.url, cookie(_SLOT + begun.slot, begun.kept, _GOOD, secure=self._secure))
 
     def _back(self, request: Request, provider: str) -> Response:
         """Back from the provider: whatever came of it, the cookie of this sign-in is used up."""
-        self._principal(request)  # whoever asks too often has to wait
+        self._principal(request)
         given = _single(request.query)
         slot = next((one for one in SLOTS if given.get("state", "").startswith(one)), SLOTS[0])
         used = cookie(_SLOT + slot, "", 0, secure=self._secure)
@@ -113,9 +121,13 @@ class LoginPages(Dispatch):
             return self._signed_in(self._steps.finish(provider, self._returned(request, given), _caller(request)), used)
         except (IdentityTaken, LoginRefused, ProviderUnavailable) as error:
             self._admission.refused(request)
-            if self._failed is None:
-                raise
-            return _sent(f"{self._failed}{'&' if '?' in self._failed else '?'}error={error.code}", used)
+            return self._shown(error, used)
+
+    def _shown(self, error: MallError, *cookies: tuple[str, str]) -> Response:
+        """What went wrong, on a page of the host's if it has one."""
+        if self._failed is None:
+            raise error
+        return _sent(f"{self._failed}{'&' if '?' in self._failed else '?'}error={error.code}", *cookies)
 
     def _returned(self, request: Request, given: dict[str, str]) -> Returned:
         cookies = cookies_of(request)

@@ -16,6 +16,7 @@ from mallcore import Mall, Principal, access, audit
 from mallcore.access import Logins
 from mallcore.adapters.login import LoginPages
 from mallcore.api import Options, Refused, Request, Response, session_cookie
+from mallcore.backends.openid import OpenIdConnect
 from mallcore.errors import (
     BadCredential,
     Denied,
@@ -426,6 +427,15 @@ def test_four_sign_ins_of_a_browser_go_on_side_by_side(pages: LoginPages) -> Non
     assert sorted(one.partition("=")[0][-1] for one in had) == ["a", "b", "c", "d"]
 
 
+def test_another_site_fills_no_browser_with_cookies(pages: LoginPages) -> None:
+    """What is embedded begins no sign-in; and four sign-ins with the longest of targets fit in any server's headers."""
+    for where in ("image", "iframe", "empty", "script"):
+        embedded = asked(pages, "GET", "/login/desk", sec_fetch_dest=where)
+        assert (embedded.status, cookies(embedded)) == (403, [])
+    _, kept = begun(pages, "return_to=/" + "x" * 499, sec_fetch_dest="document")
+    assert 4 * len(kept) < 6000
+
+
 def test_signing_out_leads_through_the_provider(pages: LoginPages, mall: Mall) -> None:
     """The session is over, its cookie is gone, and the provider may send the browser back to this site only."""
     state, kept = begun(pages)
@@ -555,3 +565,13 @@ def test_options_of_the_api_count(mall: Mall) -> None:
     asked(pages, "GET", "/login/desk/callback", f"code=ada&state={state}", cookie=kept, x_forwarded_for="198.51.100.3")
     with mall.begin(ME) as ctx:
         assert [one.address for one in access.list_sessions(ctx).items] == ["198.51.100.3"]
+
+
+def test_a_provider_that_is_gone_is_told_like_a_refusal(database_url: str) -> None:
+    """On the host's page if it has one, else as a problem document; nobody is sent anywhere, and nothing is kept."""
+    gone = OpenIdConnect("desk", "http://127.0.0.1:1", "mall", loopback=True)
+    with Mall.open(database_url, migrate="always", logins=[gone]) as mall:
+        shown = asked(LoginPages(mall, "https://shop.example", failed="/sign-in"), "GET", "/login/desk")
+        assert (shown.status, shown.header("location")) == (303, "/sign-in?error=provider-unavailable")
+        plain = asked(LoginPages(mall, "https://shop.example"), "GET", "/login/desk")
+        assert (plain.status, cookies(shown), cookies(plain)) == (503, [], [])

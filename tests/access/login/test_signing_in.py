@@ -189,7 +189,7 @@ def test_another_site_changes_nothing(site: World, foreign: str) -> None:
 
 @pytest.mark.parametrize(
     "to", ["https://evil.example", "//evil.example", "/\\evil.example", "/%09/evil.example", "evil", "", "/a%0d%0ab",
-           "javascript:alert(1)", "/" + "x" * 2000, "/%5C%5Cevil"]
+           "javascript:alert(1)", "/" + "x" * 500, "/%5C%5Cevil"]
 )  # fmt: skip
 def test_nobody_is_sent_elsewhere(site: World, to: str) -> None:
     """A return target that is no path of this very site begins no sign-in (open redirects)."""

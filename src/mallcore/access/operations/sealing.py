@@ -39,7 +39,7 @@ def digest(key: Key, use: str, text: str) -> str:
 def seal(keyring: Keyring, purpose: str, use: str, value: Mapping[str, Any], about: str = "") -> str:
     """A JSON object that only this mall opens, and only for the same use, about the same thing."""
     key, nonce = keyring.current(purpose), os.urandom(_NONCE)
-    content = _cipher(key, use).encrypt(nonce, json.dumps(value).encode(), about.encode())
+    content = _cipher(key, use).encrypt(nonce, json.dumps(value, separators=(",", ":")).encode(), about.encode())
     return f"{key.number}.{base64.urlsafe_b64encode(nonce + content).decode().rstrip('=')}"
 
 

@@ -10,7 +10,7 @@ from mallcore.errors import InvalidInput, InvalidSettings
 PREFIX = "ms_"
 _TOKEN = re.compile(r"ms_([1-9][0-9]{0,8})_[A-Za-z0-9_-]{43}")
 _PROVIDER = re.compile(r"[a-z][a-z0-9-]{0,39}")
-_LONGEST_PATH = 2000
+_LONGEST_PATH = 500  # it is kept in a cookie, and there may be four
 _SHORTEST_IDLE = 300
 LONGEST_LIFE = 400 * 24 * 3600
 
