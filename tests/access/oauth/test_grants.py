@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -11,7 +10,6 @@ import pytest
 from mallcore import access, audit
 from mallcore.errors import BadCredential
 from mallcore.kernel.context import Principal
-from mallcore.kernel.tables import metadata
 from tests.access.oauth.world import ADA, DONE, ME, URL, World, basic, pkce, read, sent_back
 
 
@@ -366,35 +364,3 @@ def test_who_is_signed_out_everywhere_is_so_in_clients_too(world: World) -> None
     status, _ = world.token("partner", grant_type="refresh_token", refresh_token=tokens["refresh_token"])
     assert status == 400
     assert world.ask("GET", "/oauth/authorize", world.asked()[0]).status == 302
-
-
-def test_no_secret_is_logged_or_kept(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    """Secrets, codes, verifiers and tokens are in no log, not even at its most talkative, and in no table."""
-    caplog.set_level(logging.DEBUG)
-    code, form = world.code()
-    _, first = world.token("partner", code=code, **form)
-    refresh = {"grant_type": "refresh_token", "refresh_token": first["refresh_token"]}
-    _, second = world.token("partner", **refresh)
-    world.token("partner", grant_type="refresh_token", refresh_token="wrong")
-    world.token("partner", code=code, **form)
-    hidden = [code, form["code_verifier"], world.robot(), world.secrets["partner"], world.secrets["robot"]]
-    hidden += [tokens[name] for tokens in (first, second) for name in ("access_token", "refresh_token")]
-    said = caplog.text + repr([record.args for record in caplog.records])
-    with world.mall.engine.connect() as connection:
-        rows = repr([connection.execute(table.select()).all() for table in metadata.sorted_tables])
-    assert "<tokens>" in said  # Authlib tells of them, so what is not there was hidden
-    assert "structure.history" in rows
-    assert [one for one in hidden if str(one) in said or str(one) in rows] == []
-
-
-def test_old_rows_are_dropped(world: World) -> None:
-    """What is over leaves the tables; what is not stays."""
-    world.tokens()
-    world.tokens()
-    world.mall.keep_house()
-    store = world.mall.services.ports[access.OAuthStore]
-    assert store.forget_old() == 0
-    world.clock.goes(91 * 86_400)
-    live = world.tokens()
-    assert store.forget_old() == 6
-    assert world.verify(live["access_token"]) == ADA

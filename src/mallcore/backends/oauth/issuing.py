@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from mallcore.access import LONGEST_TOKEN, OAuthStore, narrowed_scopes
+from mallcore.access import LONGEST_TOKEN, OAuthStore, covers_scope, narrowed_scopes
 from mallcore.backends.oauth.borrowed import InvalidScopeError
 from mallcore.backends.oauth.clients import Holder, KnownClient
 from mallcore.backends.oauth.own_keys import OwnKeys
@@ -66,7 +66,7 @@ class Issuing:
     ) -> Tokens:
         """The tokens. What their holder does not hold is not in their scope."""
         principal = Principal.client(client.client_id) if user is None else _principal(user.principal)
-        scopes = self.narrowed(principal, (scope or "").split())
+        scopes = self.narrowed(principal, (scope or "").split(), client)
         if not scopes:
             raise InvalidScopeError("Nothing of this scope is held here.")
         now = int(self.now())
@@ -95,9 +95,11 @@ class Issuing:
         """The time, in seconds."""
         return self._clock().timestamp()
 
-    def narrowed(self, principal: Principal, scopes: list[str]) -> tuple[str, ...]:
-        """The scopes, as far as the principal holds them anywhere."""
-        return narrowed_scopes(scopes, self._store.held(principal, scopes), self._store.permissions())
+    def narrowed(self, principal: Principal, scopes: list[str], client: KnownClient) -> tuple[str, ...]:
+        """The scopes, as far as the principal holds them anywhere, and as the client may ask for them now."""
+        held = self._store.held(principal, scopes)
+        mine = {name for name in held if covers_scope(client.about.scopes, name)}
+        return narrowed_scopes(scopes, mine, self._store.permissions())
 
 
 def _principal(ref: str) -> Principal:

@@ -162,7 +162,7 @@ class AuthorizationServer:
             if asked.payload.data.get("response_type") != "code":
                 raise OAuth2Error("The only response_type is code.", error="unsupported_response_type")
             grant = self._engine.get_consent_grant(asked, user)
-            scopes = self._scopes(asked, user)
+            scopes = self._scopes(asked, user, client)
             if allowed is None and self._must_ask(client, user, scopes):
                 ticket = self._tickets.make(user, asked.payload.data, self._now())
                 return Question(client=client.about, user=user, scopes=scopes, sent_to=uri, ticket=ticket)
@@ -182,8 +182,8 @@ class AuthorizationServer:
             raise AccessDeniedError("The user said no.")
         return self._engine.handle_response(*grant.create_authorization_response(uri, user))
 
-    def _scopes(self, asked: Asked, user: Principal) -> tuple[str, ...]:
-        scopes = self._engine.issuing.narrowed(_bare(user), asked.scope.split())
+    def _scopes(self, asked: Asked, user: Principal, client: KnownClient) -> tuple[str, ...]:
+        scopes = self._engine.issuing.narrowed(_bare(user), asked.scope.split(), client)
         if not scopes:
             raise AccessDeniedError("The user may do nothing of this scope.")
         return scopes
