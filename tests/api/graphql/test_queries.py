@@ -5,6 +5,9 @@ from typing import Any
 import pytest
 
 from mallcore import Mall, Principal, access
+from mallcore.api import Options
+from mallcore.api.graphql import GraphQLOptions
+from mallcore.api.graphql.limits import Limits
 from tests.api.conftest import OWNER
 from tests.api.graphql.conftest import Asking
 
@@ -256,3 +259,18 @@ def test_nothing_from_the_inside_is_shown(graphql: Asking, monkeypatch: pytest.M
     assert error["extensions"]["code"] == "mall-error"
     assert "division" not in str(error)
     assert error["extensions"]["request_id"] in error["message"]
+
+
+def test_so_many_ids_are_found_at_once(graphql: Asking) -> None:
+    """As many as a page holds at most."""
+    text = "query($ids: [ID!]!) { nodes(ids: $ids) { id } }"
+    assert graphql(text, {"ids": ["Role:owner"] * 200})["nodes"] == [{"id": "Role:owner"}] * 200
+    assert graphql.refused(text, {"ids": ["Role:owner"] * 201})[0]["code"] == "limit-exceeded"
+
+
+def test_a_request_has_its_time(mall: Mall) -> None:
+    """What has not been begun when the time is over is not begun: the whole is refused."""
+    hasty = Asking(mall, Options(graphql=GraphQLOptions(limits=Limits(seconds=-1.0))))
+    told = hasty.told("{ structureListUnits { nodes { channels { nodes { tree { nodes { name } } } } } } }")
+    assert "data" not in told
+    assert told["errors"][0]["extensions"]["code"] == "limit-exceeded"

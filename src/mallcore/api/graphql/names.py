@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Sequence
 
@@ -10,6 +11,7 @@ _NAME = re.compile(r"[_A-Za-z][_0-9A-Za-z]*")
 _RESERVED = {"true", "false", "null"}
 
 
+@functools.lru_cache(maxsize=4096)
 def camel(name: str) -> str:
     """The name of a field or argument: snake_case as camelCase.
 

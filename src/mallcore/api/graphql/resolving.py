@@ -9,10 +9,11 @@ from typing import Any, NamedTuple, Protocol
 from mallcore.api.graphql.connections import Json, Paging
 from mallcore.api.graphql.edges import Edge, Entity
 from mallcore.api.versions import Face
-from mallcore.errors import InvalidInput
+from mallcore.errors import InvalidInput, LimitExceeded
 
 Resolver = Callable[..., Any]
 _LONGEST_ID = 7000
+_MOST_IDS = 200
 
 
 class Session(Protocol):
@@ -115,6 +116,8 @@ class Finder:
 
     def many(self, root: Any, info: Any, ids: list[str]) -> Any:
         """The resolver of ``nodes(ids:)``."""
+        if len(ids) > _MOST_IDS:
+            raise LimitExceeded(what="The number of ids", actual=len(ids), limit=_MOST_IDS)
         return [self._loaded(info.context, one) for one in ids]
 
     async def _loaded(self, session: Session, id: str) -> Json:
