@@ -201,3 +201,31 @@ def test_the_document_names_what_is_on_its_way_out(dated: Asking) -> None:
     ]
     assert (levels["deprecated"], "depth" in levels["description"]) == (True, True)
     assert "'deprecated': True" not in str(read(dated("GET", "/2026-11-01/openapi.json"))["components"])
+
+
+@pytest.mark.parametrize(
+    ("accept", "content_type", "begins"),
+    [
+        ("text/markdown", "text/markdown; charset=utf-8", b"# "),
+        ("application/atom+xml", "application/atom+xml; charset=utf-8", b"<?xml"),
+        ("application/json", "application/json", b"{"),
+        ("text/html, */*;q=0.1", "application/json", b"{"),
+    ],
+)
+def test_the_notes_come_in_the_form_that_is_asked_for(
+    dated: Asking, accept: str, content_type: str, begins: bytes
+) -> None:
+    """Where `Link` points to, people find Markdown, feed readers a feed, and programs JSON."""
+    response = dated("GET", "/versions/2026-05-01/notes", accept=accept)
+    assert (response.status, response.header("content-type")) == (200, content_type)
+    assert response.body.startswith(begins)
+    assert b"granted_by" in response.body
+    again = dated("GET", "/versions/2026-05-01/notes", accept=accept, if_none_match=str(response.header("etag")))
+    assert again.status == 304
+
+
+def test_the_notes_of_a_version_that_is_gone_can_be_read(dated: Asking, clock: Clock) -> None:
+    """They are needed most when it is too late."""
+    clock.now = SUNSET
+    problem = json.loads(dated("GET", "/2020-01-01/channels").body)
+    assert dated("GET", problem["notes"].removeprefix("/api")).status == 200

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from mallcore.api.converting import lowered
 from mallcore.api.deliveries import Delivery, delivered, is_delivery
 from mallcore.api.http import Request, Response
-from mallcore.api.rules.negotiation import JSON, accepts, matches
+from mallcore.api.rules.negotiation import JSON, accepts, matches, names
 from mallcore.api.rules.problems import MEDIA_TYPE, Refused, document
 from mallcore.api.table import Entry, Route, Table
 from mallcore.errors import Conflict, InvalidInput, MallError, RangeNotSatisfiable
@@ -50,16 +50,19 @@ def answer(call: Call, result: Any) -> Response:
     """The result as a response: what a read shows is tagged, and not sent again to whoever has it."""
     if is_delivery(result):
         return _delivered(call.request, result)
+    accept = call.request.headers.get("accept")
+    form = next((one for one in call.route.rest.forms if accept is not None and names(accept, one)), None)
+    if form is not None:
+        return _in_form(call, result, form)
     # Of what is described as JSON, ``content_type`` is a member like others.
     content_type: str = getattr(result, "content_type", JSON) if hasattr(result, "body") else JSON
-    accept = call.request.headers.get("accept")
     if accept is not None and not accepts(accept, content_type.partition(";")[0]):
         raise Refused(406, InvalidInput(field="accept", reason=f"this answers {content_type}"))
     headers = [("content-type", content_type), _FRESH if call.reading else NOT_STORED]
     revision = getattr(result, "revision", None)
     if isinstance(revision, int):
         headers.append(("mall-revision", str(revision)))
-    if call.entry.stream is not None:
+    if call.entry.stream is not None or call.route.rest.forms:
         headers.append(("vary", "Accept"))
     if call.reading:
         return _tagged(call, result, headers)
@@ -69,6 +72,16 @@ def answer(call: Call, result: Any) -> Response:
     if call.route.rest.status == 204:
         return Response(204, headers[1:])
     return Response(call.route.rest.status, headers, _body(call.route, result))
+
+
+def _in_form(call: Call, result: Any, form: str) -> Response:
+    """The result in another form than JSON; it may refer to the address it is at."""
+    body = str(result.in_form(form, call.request.instance)).encode()
+    headers = [("content-type", f"{form}; charset=utf-8"), _FRESH, ("vary", "Accept"), ("etag", tag_of(body))]
+    known = call.request.headers.get("if-none-match")
+    if known is not None and matches(known, headers[-1][1]):
+        return Response(304, headers[1:])
+    return Response(call.route.rest.status, headers, body)
 
 
 def _delivered(request: Request, result: Delivery) -> Response:

@@ -110,6 +110,7 @@ def _described(route: Route, schema: dict[str, Any], schemas: Any) -> Described:
         output=schemas[operation.name, "serialization"],
         errors=tuple((status_of(kind), kind.code) for kind in errors_of(route)),
         location=route.location is not None,
+        forms=route.rest.forms,
     )
 
 

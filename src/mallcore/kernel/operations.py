@@ -47,7 +47,8 @@ class Rest:
     only as it is, not in any other (escaped) spelling, and what else its query holds is left to who reads the `Asked`.
     ``also`` is a longer path for the same, with more of the parameters in it. What is ``posted`` may be sent by a form,
     too: its last field, ``file``, is the body. Of a streamed operation, the parameters ``method`` and ``content_type``
-    are told what the request says.
+    are told what the request says. ``forms`` are media types beside JSON in which the result can be had, by its method
+    ``in_form(media_type, address)``.
     """
 
     method: str
@@ -60,6 +61,7 @@ class Rest:
     verbatim: bool = False
     also: str = ""
     posted: bool = False
+    forms: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from mallcore.api.rules.differing import Difference
+from mallcore.api.rules.noting import MEDIA_TYPES, Notes, rendered
 
 
 class _Shape(BaseModel):
@@ -101,3 +102,8 @@ class MigrationNotes(_Shape):
     since: str
     until: str
     notes: list[ChangeNote]
+
+    def in_form(self, media_type: str, address: str) -> str:
+        """The notes as Markdown, or as an Atom feed that lies at this address."""
+        form = next(name for name, media in MEDIA_TYPES.items() if media.startswith(media_type))
+        return rendered(Notes.of(self.model_dump(mode="json")), form, address)

@@ -75,7 +75,8 @@ def diff_versions(ctx: Context, *, version: Version, to: To = None) -> VersionDi
     )
 
 
-@operation(permission=None, errors=(UnknownApiVersion, InvalidInput), rest=Rest("GET", "/versions/{version}/notes"))
+@operation(permission=None, errors=(UnknownApiVersion, InvalidInput),
+           rest=Rest("GET", "/versions/{version}/notes", forms=("text/markdown", "application/atom+xml")))  # fmt: skip
 def notes(ctx: Context, *, version: Version, to: To = None) -> MigrationNotes:
     """Migration notes from a version to a later one: each change, why, who is concerned, data before and after.
 

@@ -49,6 +49,7 @@ class Described:
     output: Schema
     errors: tuple[tuple[int, str], ...]
     location: bool
+    forms: tuple[str, ...] = ()
 
     @property
     def in_path(self) -> list[str]:
@@ -215,7 +216,7 @@ def _content(one: Described) -> dict[str, Any]:
         return {EVENTS: {"schema": {"type": "string", "description": _EVENTS_ABOUT}}}
     if one.output.get("format") == "binary" or one.asked is not None:
         return {"*/*": {"schema": _BYTES}}
-    return {JSON: {"schema": one.output}}
+    return {JSON: {"schema": one.output}, **{form: {"schema": {"type": "string"}} for form in one.forms}}
 
 
 def _form(one: Described) -> dict[str, Any]:
