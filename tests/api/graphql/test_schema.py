@@ -5,7 +5,14 @@ import weakref
 from typing import Annotated, Literal
 
 import pytest
-from graphql import GraphQLEnumType, GraphQLNonNull, GraphQLObjectType, get_introspection_query, validate_schema
+from graphql import (
+    GraphQLEnumType,
+    GraphQLInputObjectType,
+    GraphQLNonNull,
+    GraphQLObjectType,
+    get_introspection_query,
+    validate_schema,
+)
 from pydantic import BaseModel, Field
 
 from mallcore import Context, Mall
@@ -154,7 +161,12 @@ def test_unions_are_read_and_written(mall: Mall) -> None:
 def test_what_is_deprecated_says_so_and_its_use_is_counted(mall: Mall, monkeypatch: pytest.MonkeyPatch) -> None:
     """Arguments and fields that are on their way out carry the reason, and whoever uses them is counted under them."""
     mall.catalogue = mall.catalogue.with_more([toys, paint])
-    reasons = {"colour": "use a brush", "Ball.colours": "look closer", "toy": "required: it can't be deprecated"}
+    reasons = {
+        "colour": "use a brush",
+        "Ball.colours": "look closer",
+        "Box.inside": "open it",
+        "toy": "required: it can't be deprecated",
+    }
     monkeypatch.setattr(
         Face, "deprecated", property(lambda face: reasons if face.operation.name == "shop.paint" else {})
     )
@@ -166,6 +178,9 @@ def test_what_is_deprecated_says_so_and_its_use_is_counted(mall: Mall, monkeypat
     ball = made.type_map["Ball"]
     assert isinstance(ball, GraphQLObjectType)
     assert ball.fields["colours"].deprecation_reason == "look closer"
+    given = made.type_map["BoxInput"]
+    assert isinstance(given, GraphQLInputObjectType)
+    assert given.fields["inside"].deprecation_reason == "open it"
     graphql("mutation { shopPaint(toy: {box: {}}, colour: RED) { ...A } } fragment A on Ball { colours { name } }")
     graphql("mutation { shopPaint(toy: {box: {}}) { __typename } }")
     counted = {key.field: times for key, (times, _) in mall.counter._counts.items() if key.operation == "shop.paint"}

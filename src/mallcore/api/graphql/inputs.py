@@ -48,6 +48,8 @@ class Inputs:
 
     def __init__(self, taken: dict[str, GraphQLNamedType]) -> None:
         self.taken = taken
+        self.deprecated: dict[str, str] = {}
+        """Reasons by `Model.field`, of all operations: fields are made after all of them are known."""
         self._enums = Enums(taken)
         self._objects: dict[Any, GraphQLInputObjectType] = {}
         self._literals: dict[Any, GraphQLNamedType] = {}
@@ -115,25 +117,25 @@ class Inputs:
         bare = pascal(model.__name__.lstrip("_"))
         name = free([f"{bare}Input", f"{owner}{bare}Input"], self.taken)
         tags = {one.key: literals(one.kind.core)[0] for one in members_of(model, given=True) if _is_tag(one)}
+        members = [one for one in members_of(model, given=True) if not _is_tag(one)]
         made = GraphQLInputObjectType(
             name,
-            lambda: {
-                camel(one.name): self._field(one, bare) for one in members_of(model, given=True) if not _is_tag(one)
-            },
+            lambda: {camel(one.name): self._field(one, bare, model) for one in members},
             description=text_of(model.__doc__),
             out_type=lambda given: {**given, **tags},
         )
         self._objects[model] = self.taken[name] = made
         return made
 
-    def _field(self, member: Member, owner: str) -> GraphQLInputField:
+    def _field(self, member: Member, owner: str, model: Any) -> GraphQLInputField:
         kind, default = self._given(member, owner)
         needed = isinstance(kind, GraphQLNonNull) and default is Undefined
+        reason = member.deprecated or self.deprecated.get(f"{model.__name__}.{member.name}")
         return GraphQLInputField(
             kind,
             default_value=default,
             description=text_of(member.description or described(member.kind)),
-            deprecation_reason=None if needed else member.deprecated,
+            deprecation_reason=None if needed else reason,
             out_name=member.key,
         )
 

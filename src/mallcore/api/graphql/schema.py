@@ -76,6 +76,7 @@ class _Making:
             place = place_of(face)
             if place is not None:
                 self._outputs.deprecated.update(face.deprecated)
+                self._inputs.deprecated.update(face.deprecated)
                 roots[place][field_name(name)] = self._field(face, place)
         roots["query"] |= self._own()
         return GraphQLSchema(
