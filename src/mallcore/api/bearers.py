@@ -15,7 +15,7 @@ from mallcore.kernel.work import MemoryOnly
 
 __all__ = ["bearer"]
 
-_TOKEN = re.compile(r"bearer +([A-Za-z0-9._~+/-]+=*) *", re.IGNORECASE)
+_TOKEN = re.compile(r"bearer +([!-+\--~]+) *", re.IGNORECASE)  # a host's own token may hold more than RFC 6750 allows
 _ANOTHER = re.compile(r"(?:^|,)\s*bearer(?:\s|$)", re.IGNORECASE)
 _IN_QUERY = re.compile(r"(?:^|&)access_token=")
 _LONGEST = 8192
