@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, create_model
 
-from mallcore.api.versions.changes import Declared, Subject
+from mallcore.api.versions.changes import Declared, Subject, newer_names
 from mallcore.api.versions.instructions import Instruction
 from mallcore.api.versions.members import Member, State, models_in, state_of
 
@@ -88,6 +88,8 @@ class Chain:
         change = self.changes[place]
         state = self.state(model, place + 1)
         for instruction in change.fields:
+            if model in self._variants and not all(_has(state, name) for name in newer_names(instruction)):
+                continue  # what a newer change moved elsewhere is not here to be changed
             old = instruction.older(state, _Here(self, model, place, change))
             yield Step(instruction, state, old)
             state = old
@@ -150,6 +152,10 @@ def hashed(kind: Any) -> Any:
     except TypeError:
         return repr(kind)
     return kind
+
+
+def _has(state: State, text: str) -> bool:
+    return text in state or any(text in (one.key, one.shown) for one in state.values())
 
 
 def _touchable(one: type) -> tuple[type, ...]:

@@ -14,7 +14,8 @@ from mallcore.api.versions.members import (
     Member,
     State,
     allows_none,
-    branches,
+    bare,
+    is_model,
     member,
     models_in,
     named,
@@ -137,10 +138,11 @@ def _put(state: dict[str, Member], outer: str, inner: str, moved: Member, place:
 
 
 def _model(one: Member, place: Place) -> type[BaseModel]:
-    found = list(models_in(without_none(one.annotation)))
-    if len(found) != 1 or len(branches(without_none(one.annotation))) != 1:
+    found = bare(without_none(one.annotation))
+    if not is_model(found):
         raise place.wrong(f"`{one.name}` is no nested object: {_DEEP}")
-    return found[0]
+    model: type[BaseModel] = found
+    return model
 
 
 def _with(one: Member, model: type[BaseModel]) -> Member:

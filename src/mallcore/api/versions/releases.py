@@ -165,10 +165,16 @@ def _follow(chain: Chain) -> Chain:
     for change in chain.changes:
         for subject in change.touches:
             if is_model(subject):
-                chain.state(subject, 0)  # type: ignore[arg-type]
+                _look(chain, subject)  # type: ignore[arg-type]
     for model in chain.inputs:
-        chain.state(model, 0)
+        _look(chain, model)
     return chain
+
+
+def _look(chain: Chain, model: type[BaseModel]) -> None:
+    """Follow what changes say of a model, and of all that it may hold."""
+    for one in chain.closure(model):
+        chain.state(one, 0)
 
 
 def _inputs(changes: Iterable[Declared], catalogue: Catalogue) -> Mapping[type[BaseModel], str]:
