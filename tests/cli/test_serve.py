@@ -1,7 +1,10 @@
 """`serve`: a real process, real HTTP; the token opens it, a signal ends it."""
 
+import json
+import shutil
 import signal
 import socket
+import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -54,6 +57,37 @@ def test_a_token_of_ones_own_is_used_and_not_repeated(folder: Path) -> None:
             assert server.said["token"] is None
             assert server.get("/channels", "sesame").status_code == 200
             assert server.get("/channels", "other").status_code == 401
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_the_lines_it_prints_work_as_they_stand(books: Cli, folder: Path) -> None:
+    """One reads by REST, one by GraphQL, whose address is printed; both show the same."""
+    with running("serve", "--mall", str(folder), "--port", "0") as server:
+        answers = []
+        for line in server.said["try"]:
+            done = subprocess.run(["sh", "-c", line], capture_output=True, check=True, timeout=PATIENCE)
+            answers.append(json.loads(done.stdout))
+        rest, graphql = answers
+        shown = [{"slug": one["slug"], "name": one["name"]} for one in rest["items"]]
+        assert shown == graphql["data"]["structureListChannels"]["nodes"] != []
+        assert server.said["graphql"] == server.url + "/graphql"
+
+
+def test_an_api_key_opens_what_it_may(books: Cli, folder: Path) -> None:
+    """A client comes with its own key, and may what it was granted, where its key lets it; a revoked one is refused."""
+    books("channels", "create", "toys", "--name", "Toys")
+    client = books("access", "clients", "create", "Partner", "--owner", "user:ada", "--json").json
+    books("access", "grant", client["principal"], "visitor")
+    key = books("access", "keys", "create", client["id"], "Sync", "--channel", "books", "--json").json
+    with running("serve", "--mall", str(folder), "--port", "0") as server:
+        seen = server.get("/channels", key["secret"]).json()["items"]
+        assert [one["slug"] for one in seen] == ["books"]
+        assert server.get("/channels/books/tree", key["secret"]).status_code == 200
+        assert server.get("/channels/toys/tree", key["secret"]).status_code == 403
+        assert server.get("/grants", key["secret"]).status_code == 403
+    books("access", "keys", "revoke", key["id"])
+    with running("serve", "--mall", str(folder), "--port", "0") as server:
+        assert server.get("/channels", key["secret"]).status_code == 401
 
 
 @pytest.mark.parametrize("value", ["", "two words", "é", "a\nb"])
@@ -117,9 +151,6 @@ def test_it_carries_out_schedules(books: Cli, folder: Path) -> None:
 
 def test_watch_follows_a_channel(books: Cli, folder: Path) -> None:
     """Each revision is one line of JSON, those missed and those to come; Ctrl-C ends it with 130."""
-    import json
-    import subprocess
-
     from tests.cli.conftest import PROGRAM
 
     words = ["--mall", str(folder), "structure", "watch", "--after", "1", "--json"]

@@ -1,9 +1,10 @@
-"""`serve`: the API on this machine only, for whoever holds the token."""
+"""`serve`: the API on this machine only, for whoever holds the token, and for API keys of the mall."""
 
 from __future__ import annotations
 
 import hmac
 import ipaddress
+import json
 import os
 import secrets
 import signal
@@ -11,6 +12,7 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from types import FrameType
 from typing import Annotated, Any
 
@@ -20,14 +22,16 @@ from mallcore import Mall, Principal, attachments
 from mallcore.adapters.asgi import MallASGI
 from mallcore.adapters.cli.output import Output
 from mallcore.adapters.cli.session import Cli
-from mallcore.api import Options, Request
+from mallcore.api import Options, Request, bearer
 from mallcore.api.graphql import GraphQLOptions
 from mallcore.errors import InvalidInput, MissingExtra, Unauthenticated, Unavailable
+from mallcore.kernel.ports import Verifiers
 
 BASE = "/api"
 HOST, PORT = "127.0.0.1", 8000
 TOKEN_VARIABLE = "MALLCORE_TOKEN"
 _GRACE_SECONDS = 5
+_CHANNELS = "{ structureListChannels { nodes { slug name } } }"
 
 PortOption = Annotated[int, typer.Option(metavar="N", min=0, max=65535, help="The port; 0 takes a free one.")]
 
@@ -44,12 +48,12 @@ def serve(
     ] = None,
     dev: Annotated[bool, typer.Option("--dev", help="Also serve a page to explore GraphQL, at /api/graphql.")] = False,
 ) -> None:
-    """Serve the API at `/api` on this machine, with one admin token, and carry out schedules. Ctrl-C stops it."""
+    """Serve the API at `/api` on this machine, for an admin token and API keys, and do what is due. Ctrl-C stops it."""
     token, made = token_from(token_env)
     with bound(host, port) as listening:
         door = Door(listening, token)
         mall = cli.open()
-        announce(cli.out, door, token if made else None, token_env or TOKEN_VARIABLE)
+        announce(cli.out, door, token if made else None, token_env or TOKEN_VARIABLE, dev)
         run(mall, door, dev)
     cli.out.note("Stopped.")
 
@@ -104,20 +108,25 @@ def bound(host: str, port: int) -> socket.socket:
     return listening
 
 
-def admits(token: str) -> Callable[[Request], Principal | None]:
-    """Who asks: the admin with the token, nobody without one; a wrong one is refused, taking the same time always."""
-    expected = token.encode()
+def admits(mall: Mall, token: str) -> Callable[[Request], Principal | None]:
+    """Who asks: the admin with the token, a client with a key, nobody without either; what is wrong is refused."""
+    expected, verifiers, known = token.encode(), mall.services.ports[Verifiers], bearer(mall, _refused)
 
     def authenticate(request: Request) -> Principal | None:
         header = request.headers.get("authorization")
         if header is None:
             return None
         scheme, _, given = header.partition(" ")
-        if not hmac.compare_digest(given.strip().encode(), expected) or scheme.lower() != "bearer":
-            raise Unauthenticated("The token is not the one that `mallcore serve` printed.")
-        return Principal.system("admin")
+        matches = hmac.compare_digest(given.strip().encode(), expected)  # takes the same time for any wrong one
+        if matches and scheme.lower() == "bearer":
+            return Principal.system("admin")
+        return known(request) if verifiers.of(given.strip()) else _refused(request)
 
     return authenticate
+
+
+def _refused(request: Request) -> Principal | None:
+    raise Unauthenticated("The token is not the one that `mallcore serve` printed.")
 
 
 class Mounted:
@@ -137,16 +146,30 @@ class Mounted:
         await send({"type": "http.response.body", "body": body if scope["method"] != "HEAD" else b""})
 
 
-def announce(out: Output, door: Door, token: str | None, variable: str) -> None:
-    """Say where the API is and what opens it; a token that was given is not repeated."""
+def announce(out: Output, door: Door, token: str | None, variable: str, dev: bool) -> None:
+    """Say where the API and GraphQL are, and what opens them; a token that was given is not repeated."""
+    curl = f'curl -sS -H "Authorization: Bearer {token or f"${variable}"}"'
+    graphql = f"{door.url}/graphql" if find_spec("graphql") else None
+    lines = [f"{curl} {door.url}/channels", *([f"{curl} {graphql} {asked(_CHANNELS)}"] if graphql else [])]
 
     def show(out: Output, _: Any) -> None:
         out.say(f"Serving the mall at {door.url}  (Ctrl-C stops it)", "bold")
-        out.say(f"  token  {token or f'as in {variable}'}")
-        out.say(f'  try    curl -H "Authorization: Bearer {token or f"${variable}"}" {door.url}/channels')
+        out.say(f"  token    {token or f'as in {variable}'}")
+        out.say(f"  GraphQL  {graphql or 'needs mallcore[graphql]'}{'  (in a browser: a page to explore it)' * dev}")
+        for line in lines:
+            out.say(f"  try      {line}")
 
-    out.result({"url": door.url, "token": token}, show)
+    out.result({"url": door.url, "token": token, "graphql": graphql, "try": lines}, show)
     out.text.file.flush()
+
+
+def asked(document: str) -> str:
+    """What curl is told to send a GraphQL document.
+
+    >>> asked("{ node }")
+    '-H "Content-Type: application/json" -d \'{"query": "{ node }"}\''
+    """
+    return f"""-H "Content-Type: application/json" -d '{json.dumps({"query": document})}'"""
 
 
 def run(mall: Mall, door: Door, dev: bool = False) -> None:
@@ -157,7 +180,7 @@ def run(mall: Mall, door: Door, dev: bool = False) -> None:
         raise MissingExtra(what="Serving", extra="cli") from None
     addresses = mall.services.ports[attachments.Addresses]
     addresses.url = addresses.url or door.url  # so that links lead here, unless the mall says where they lead
-    api = MallASGI(mall, admits(door.token), options=Options(graphql=GraphQLOptions(explorer=dev)))
+    api = MallASGI(mall, admits(mall, door.token), options=Options(graphql=GraphQLOptions(explorer=dev)))
 
     class Server(uvicorn.Server):
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
