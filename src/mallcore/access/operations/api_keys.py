@@ -41,7 +41,14 @@ Patterns = Annotated[
     list[Annotated[str, Field(max_length=100)]] | None,
     Field(min_length=1, max_length=100, description="What it is good for: permissions, or patterns as in roles."),
 ]
-References = Annotated[list[Annotated[str, Field(max_length=200)]] | None, Field(min_length=1, max_length=200)]
+_References = list[Annotated[str, Field(max_length=200)]] | None
+UnitRefs = Annotated[
+    _References, Field(min_length=1, max_length=200, description="It counts only there, and in `channels`.")
+]
+ChannelRefs = Annotated[
+    _References, Field(min_length=1, max_length=200, description="It counts only there, and in `units`.")
+]
+End = Annotated[AwareDatetime | None, Field(description="When it ends; without it, when it is revoked.")]
 Addresses = Annotated[
     list[Annotated[str, Field(max_length=60)]] | None,
     Field(min_length=1, max_length=rules.MOST_NETWORKS, description="Where it may be used from, as `192.0.2.0/24`."),
@@ -90,12 +97,12 @@ def create_api_key(
     client: ClientRef,
     name: ClientName,
     scopes: Patterns = None,
-    units: References = None,
-    channels: References = None,
+    units: UnitRefs = None,
+    channels: ChannelRefs = None,
     addresses: Addresses = None,
     api_version: Version = None,
     plan: PlanName = None,
-    expires_at: AwareDatetime | None = None,
+    expires_at: End = None,
     idempotency_key: IdempotencyKey = None,
 ) -> NewApiKey:
     """Make a key for a client. What is given only narrows what the client's roles allow it; the secret is shown once.
@@ -157,13 +164,13 @@ def update_api_key(
     api_key: ApiKeyRef,
     name: ClientName | None = None,
     scopes: Patterns = None,
-    units: References = None,
-    channels: References = None,
+    units: UnitRefs = None,
+    channels: ChannelRefs = None,
     everywhere: Annotated[bool, Field(description="Take away its limits to units and channels.")] = False,
     addresses: Addresses = None,
     api_version: Version = None,
     plan: PlanName = None,
-    expires_at: AwareDatetime | None = None,
+    expires_at: End = None,
     expected_revision: ExpectedRevision = None,
     idempotency_key: IdempotencyKey = None,
 ) -> ApiKey:
