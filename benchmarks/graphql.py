@@ -23,7 +23,7 @@ from benchmarks.measuring import Case, Finding, Times, interleaved, report
 from mallcore.api.graphql.compiled import Plan, execute, plan
 from mallcore.api.graphql.documents import Documents
 from mallcore.api.graphql.limits import Limits, refuse
-from mallcore.api.graphql.schema import schema_of
+from mallcore.api.graphql.schemas import schema_of
 from mallcore.api.versions import View
 from mallcore.kernel.operations import Catalogue, Rest, operation
 

@@ -20,7 +20,7 @@ from graphql import (
 from mallcore import Mall
 from mallcore.api import openapi
 from mallcore.api.graphql.names import camel, field_name
-from mallcore.api.graphql.schema import schema_of
+from mallcore.api.graphql.schemas import schema_of
 from mallcore.api.versions import View
 from mallcore.kernel.operations import Operation
 

@@ -36,7 +36,7 @@ from mallcore.kernel.operations import Operation, run
 from mallcore.kernel.work import MemoryOnly
 
 if TYPE_CHECKING:
-    from mallcore.api.graphql.face import GraphQL
+    from mallcore.api.graphql.answering import GraphQL
 
 log = logging.getLogger("mallcore.api")
 _NOBODY = Principal.anonymous()

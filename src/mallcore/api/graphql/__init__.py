@@ -11,7 +11,7 @@ from mallcore.api.graphql.options import GraphQLOptions
 from mallcore.errors import MissingExtra
 
 if TYPE_CHECKING:
-    from mallcore.api.graphql.face import GraphQL
+    from mallcore.api.graphql.answering import GraphQL
     from mallcore.api.http import Mall
     from mallcore.api.versions import View
 
@@ -21,7 +21,7 @@ __all__ = ["GraphQLOptions", "face", "schema", "sdl"]
 def face(mall: Mall, options: GraphQLOptions | None = None) -> GraphQL:
     """The GraphQL of a mall; `MissingExtra` where graphql-core is not installed."""
     try:
-        from mallcore.api.graphql.face import GraphQL
+        from mallcore.api.graphql.answering import GraphQL
     except ModuleNotFoundError as error:
         raise _missing(error) from None
     return GraphQL(mall, options)
@@ -30,7 +30,7 @@ def face(mall: Mall, options: GraphQLOptions | None = None) -> GraphQL:
 def schema(view: View) -> Any:
     """The `graphql.GraphQLSchema` of a view, made once."""
     try:
-        from mallcore.api.graphql.schema import schema_of
+        from mallcore.api.graphql.schemas import schema_of
     except ModuleNotFoundError as error:
         raise _missing(error) from None
     return schema_of(view)
@@ -39,7 +39,7 @@ def schema(view: View) -> Any:
 def sdl(view: View) -> str:
     """The schema of a view in GraphQL's schema definition language."""
     try:
-        from mallcore.api.graphql.schema import sdl as printed
+        from mallcore.api.graphql.schemas import sdl as printed
     except ModuleNotFoundError as error:
         raise _missing(error) from None
     return printed(view)

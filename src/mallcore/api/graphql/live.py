@@ -14,10 +14,10 @@ from mallcore.api.graphql.asking import Asked, checked
 from mallcore.api.graphql.calls import shown as shown_item
 from mallcore.api.graphql.documents import WrongDocument
 from mallcore.api.graphql.execution import Begin, Session, executed, plain
-from mallcore.api.graphql.face import GraphQL, Prepared
+from mallcore.api.graphql.answering import GraphQL, Prepared
 from mallcore.api.graphql.failures import of_mall, shown
 from mallcore.api.graphql.resolving import START
-from mallcore.api.graphql.schema import schema_of
+from mallcore.api.graphql.schemas import schema_of
 from mallcore.api.graphql.uses import used
 from mallcore.api.http import Request
 from mallcore.api.rules.problems import Refused

@@ -24,7 +24,7 @@ from mallcore.api.graphql.explorer import PAGE, POLICY
 from mallcore.api.graphql.failures import of_mall, shown
 from mallcore.api.graphql.names import field_name
 from mallcore.api.graphql.options import GraphQLOptions
-from mallcore.api.graphql.schema import schema_of
+from mallcore.api.graphql.schemas import schema_of
 from mallcore.api.graphql.uses import used
 from mallcore.api.http import Mall, Request, Response
 from mallcore.api.rules.negotiation import JSON, names
