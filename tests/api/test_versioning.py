@@ -158,6 +158,16 @@ def test_a_version_is_gone_after_its_sunset(dated: Asking, clock: Clock) -> None
     assert dated("GET", "/channels").status == 200
 
 
+def test_what_may_be_done_depends_on_the_version_too(dated: Asking, clock: Clock) -> None:
+    """OPTIONS says which version it is about, and refuses those that are not there, for REST and GraphQL."""
+    for path in ("/channels", "/graphql"):
+        assert dated("OPTIONS", f"/2026-05-01{path}").header("mall-version") == "2026-05-01"
+        assert dated("OPTIONS", f"/2001-01-01{path}").status == 404
+        assert dated("OPTIONS", f"/2020-01-01{path}").header("deprecation") == "@1767225600"
+    clock.now = SUNSET
+    assert [dated("OPTIONS", f"/2020-01-01{path}").status for path in ("/channels", "/graphql")] == [410, 410]
+
+
 def test_a_brown_out_ends_by_itself(dated: Asking, clock: Clock) -> None:
     """Within its window the version is off, with a code of its own; before and after it answers."""
     clock.now = OFF[0] - timedelta(seconds=1)

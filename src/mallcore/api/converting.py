@@ -13,7 +13,21 @@ from pydantic_core import from_json, to_json
 
 from mallcore.api.versions import Face
 from mallcore.errors import InvalidInput, MallError
-from mallcore.kernel.operations import invalid, refuse_unstorable
+from mallcore.errors.roots import default_message
+from mallcore.kernel.context import Context
+from mallcore.kernel.operations import invalid, refuse_unstorable, run
+
+
+def ran(face: Face, ctx: Context, given: Mapping[str, Any]) -> Any:
+    """What the operation answers to arguments of the caller's version; what is wrong with them is told in its words."""
+    newest = raised(face, given)
+    try:
+        return run(face.operation, ctx, newest)
+    except MallError as error:
+        told = in_words_of(face, error)
+        if told is error:
+            raise
+        raise told from error
 
 
 def raised(face: Face, given: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -74,8 +88,11 @@ def in_words_of(face: Face, error: MallError) -> MallError:
     if not face.names or not isinstance(field, str):
         return error
     problems = [{**one, "field": _renamed(face, one["field"])} for one in error.details.get("problems", ())]
-    more = {"problems": problems} if problems else {}
-    return type(error)(**{**error.details, "field": _renamed(face, field), **more})
+    details = {**error.details, "field": _renamed(face, field), **({"problems": problems} if problems else {})}
+    if details == error.details:
+        return error
+    own = str(error) if str(error) != default_message(type(error), error.details) else None
+    return type(error)(own, **details)
 
 
 def _renamed(face: Face, path: str) -> str:

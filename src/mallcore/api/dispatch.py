@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from mallcore.api.answers import NOT_STORED, READS, Call, answer, finished, problem
 from mallcore.api.arguments import arguments
 from mallcore.api.bodies import Forms
-from mallcore.api.converting import item, raised
+from mallcore.api.converting import item, ran
 from mallcore.api.graphql import face
 from mallcore.api.http import Authenticate, Mall, Options, Request, Response
 from mallcore.api.pages import PAGES
@@ -28,11 +28,10 @@ from mallcore.api.settling import GRAPHQL, Settling
 from mallcore.api.streams import Streams
 from mallcore.api.table import Table
 from mallcore.api.tus import Tus
-from mallcore.api.versions import View
+from mallcore.api.versions import Face, View
 from mallcore.errors import Denied, LimitExceeded, MallError, StaleRevision, Unauthenticated, UnknownApiVersion
 from mallcore.kernel.context import Context, Principal
 from mallcore.kernel.ids import new_id
-from mallcore.kernel.operations import Operation, run
 from mallcore.kernel.work import MemoryOnly
 
 if TYPE_CHECKING:
@@ -168,7 +167,7 @@ class Dispatch:
             return None
         given = arguments(route, call.path, request)
         with self.mall.memory(self._principal(request), request_id=request.request_id) as ctx:
-            response = answer(call, _remembered(route.operation, ctx, raised(route.face, given)))
+            response = answer(call, _remembered(route.face, ctx, given))
         self._count(call, given)
         return response
 
@@ -206,7 +205,7 @@ class Dispatch:
         response: Response | None = None
         try:
             with self.begin(call.request) as ctx:
-                response = answer(call, run(call.route.operation, ctx, raised(call.route.face, given)))
+                response = answer(call, ran(call.route.face, ctx, given))
                 if ctx.replayed:
                     response.headers.append(("idempotency-replayed", "true"))
         except BaseException:
@@ -244,21 +243,22 @@ class Dispatch:
             raise Refused(413, LimitExceeded(what="the request's body", actual=size, limit=self.options.max_body))
 
     def _options(self, request: Request) -> Response:
+        release = self._settling.release(request)
+        table = self.table(release.name)
+        self._settling.admit(request, release)
         if request.path == GRAPHQL:
             return Response(204, [("allow", "GET, HEAD, OPTIONS, POST")])
-        table = self.table(self._settling.release(request).name)
         allowed = ["GET", "OPTIONS"] if request.path == "*" else table.allowed(split(request.path))
         if not allowed:
             table.find(request)
         return Response(204, [("allow", ", ".join(allowed))])
 
     def _stream(self, call: Call, given: dict[str, Any], principal: Principal) -> Response:
-        operation = call.route.operation
         self._count(call, given)
         self.streams.reserve()
         try:
             with self.mall.begin(principal, request_id=call.request.request_id) as ctx:
-                changes = run(operation, ctx, raised(call.route.face, given))
+                changes = ran(call.route.face, ctx, given)
         except BaseException:
             self.streams.cancel()
             raise
@@ -298,10 +298,10 @@ def _status(request: Request, error: MallError) -> int:
     return status_of(type(error))
 
 
-def _remembered(operation: Operation, ctx: Context, given: Mapping[str, Any]) -> Any:
+def _remembered(face: Face, ctx: Context, given: Mapping[str, Any]) -> Any:
     """The operation's result from memory. A refusal must go on record, and that takes the database."""
     try:
-        return run(operation, ctx, given)
+        return ran(face, ctx, given)
     except (Denied, Unauthenticated):
         ctx.work.denials.clear()
         raise MemoryOnly() from None

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from mallcore import Mall, hookimpl
 from mallcore.api import Dispatch
 from mallcore.api.versions import Change, Release, field, fields
+from mallcore.errors import InvalidInput
 from mallcore.kernel.operations import Rest, operation
 from tests.adapters.faces import authenticate
 from tests.api.conftest import Asking
@@ -31,6 +32,8 @@ class Parcel(BaseModel):
 @operation(permission=None, name="parcels.add", kind="command", rest=Rest("POST", "/parcels/{size}", 201))
 def add(ctx: Any, *, size: Annotated[int, Field(ge=1)], parcel: Parcel, note: str | None = None) -> Parcel:
     """Add a parcel."""
+    if size > 99:
+        raise InvalidInput("Too heavy.", field="size", reason="too heavy", problems=[{"field": "size", "reason": "-"}])
     return parcel
 
 
@@ -97,3 +100,16 @@ def test_what_is_wrong_is_told_in_the_callers_words(asking: Asking, path: str, b
     response = asking("POST", path, body)
     problem = json.loads(response.body)
     assert (response.status, problem["code"], problem["field"]) == (422, "invalid-input", named)
+
+
+@pytest.mark.parametrize(
+    ("version", "named", "more"), [("2026-08-01", "size", {}), ("2026-05-01", "weight", {"note": "x"})]
+)
+def test_what_an_operation_itself_refuses_is_told_in_the_callers_words(
+    asking: Asking, version: str, named: str, more: Any
+) -> None:
+    """An operation knows its newest parameters alone; its message stays as it wrote it."""
+    response = asking("POST", f"/{version}/parcels/100", {"parcel": {"span": "1-2"}, **more})
+    problem = json.loads(response.body)
+    assert (response.status, problem["field"], problem["problems"][0]["field"]) == (422, named, named)
+    assert problem["detail"] == "Too heavy."

@@ -7,22 +7,14 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from mallcore.api.converting import in_words_of, raised
+from mallcore.api.converting import ran
 from mallcore.api.versions import Face
-from mallcore.errors import MallError
 from mallcore.kernel.context import Context
-from mallcore.kernel.operations import run
 
 
 def called(face: Face, ctx: Context, given: Mapping[str, Any]) -> Any:
     """What an operation answers, as plain JSON data in the version's shape; errors name parameters as it does."""
-    try:
-        return shown(face, run(face.operation, ctx, raised(face, given)))
-    except MallError as error:
-        told = in_words_of(face, error)
-        if told is error:
-            raise
-        raise told from error
+    return shown(face, ran(face, ctx, given))
 
 
 def shown(face: Face, result: Any) -> Any:

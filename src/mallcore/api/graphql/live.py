@@ -8,13 +8,13 @@ from typing import Any
 
 from graphql import GraphQLSchema, OperationType
 
-from mallcore.api.converting import raised
+from mallcore.api.converting import ran
 from mallcore.api.graphql import limits
+from mallcore.api.graphql.answering import GraphQL, Prepared
 from mallcore.api.graphql.asking import Asked, checked
 from mallcore.api.graphql.calls import shown as shown_item
 from mallcore.api.graphql.documents import WrongDocument
 from mallcore.api.graphql.execution import Begin, Session, executed, plain
-from mallcore.api.graphql.answering import GraphQL, Prepared
 from mallcore.api.graphql.failures import of_mall, shown
 from mallcore.api.graphql.resolving import START
 from mallcore.api.graphql.schemas import schema_of
@@ -24,7 +24,6 @@ from mallcore.api.rules.problems import Refused
 from mallcore.api.streams import Changes
 from mallcore.api.versions import Face, View
 from mallcore.errors import MallError
-from mallcore.kernel.operations import run
 
 log = logging.getLogger("mallcore.api")
 Json = dict[str, Any]
@@ -106,7 +105,7 @@ def _watched(
         raise Refusal(result.get("errors") or [of_mall(MallError(), request.request_id)])
     face, arguments = start.watched[0]
     with begin(request) as ctx:
-        changes = run(face.operation, ctx, raised(face, arguments))
+        changes = ran(face, ctx, arguments)
 
     def execute(item: Any) -> Json:
         return _run(graphql, ready, given, schema, Session(request, begin), item)
