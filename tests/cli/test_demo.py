@@ -20,7 +20,7 @@ from tests.cli.typing_in import Typed, type_in
 STEPS = [
     "A mall", "Create and import", "Create", "Move", "Draft and preview", "Publish", "Diff", "Attach", "Snapshot",
     "Replace",
-    "Campaign", "Rollback", "Read", "Verify", "Audit",
+    "Campaign", "Rollback", "Read", "Versions", "API key", "GraphQL", "Verify", "Audit",
 ]  # fmt: skip
 
 
@@ -63,6 +63,8 @@ def test_a_program_gets_the_steps_as_json(tmp_path: Path) -> None:
     assert steps["Create and import"]["nodes"] == 57
     assert steps["Rollback"]["restored"] == 19
     assert steps["Verify"]["revisions"] == 11
+    assert (steps["Versions"]["2026-05-01"], steps["Versions"]["2026-11-01"]) == ("type", "kind")
+    assert (steps["GraphQL"]["nodes"], steps["GraphQL"]["refused"]) == (7, 403)
 
 
 @pytest.mark.slow
@@ -122,16 +124,18 @@ def test_a_taxonomy_it_cannot_play_on_is_refused(tmp_path: Path, content: str | 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_its_last_lines_work_as_they_stand(tmp_path: Path) -> None:
-    """It ends serving; the three curl lines read, change and compare. Ctrl-C ends it well."""
+    """It ends serving; the curl lines read, change, compare, and ask GraphQL with the key. Ctrl-C ends it well."""
     with running("demo", "--port", "0", "--dir", str(tmp_path / "mall")) as server:
         answers = []
         for line in server.said["try"]:
             done = subprocess.run(["sh", "-c", line], capture_output=True, check=True, timeout=PATIENCE)
             answers.append(json.loads(done.stdout))
-        tree, changed, difference = answers
+        tree, changed, difference, shelves = answers
         assert "Winter Market" in [node["name"] for node in tree["nodes"]]
         assert (changed["name"], changed["revision"]) == ("Winter Wonders", tree["revision"] + 1)
         assert difference["text"] == '~ winter-market  "Winter Market" -> "Winter Wonders"'
+        names = [node["name"] for node in shelves["data"]["structureGetChannel"]["tree"]["nodes"]]
+        assert "Winter Wonders" in names
         assert server.get("/channels", "wrong").status_code == 401
         assert server.stop(signal.SIGINT) == 0
     assert os.path.exists(tmp_path / "mall" / "mall.toml")

@@ -16,7 +16,7 @@ from rich.text import Text
 from mallcore import Mall
 from mallcore.adapters.cli import serving
 from mallcore.adapters.cli.databases import DEFAULT_DATABASE, DatabaseOption, founded
-from mallcore.adapters.cli.demo import changes, history, pictures
+from mallcore.adapters.cli.demo import changes, history, partners, pictures
 from mallcore.adapters.cli.demo.stage import Stage, duration
 from mallcore.adapters.cli.files import contents
 from mallcore.adapters.cli.folder import prepared
@@ -54,8 +54,8 @@ def demo(
     if taxonomy is None:
         (cli.folder / _OURS).write_bytes(data)
     changes.opened(mall, stage, shlex.quote(str(cli.folder)), time.perf_counter() - began)
-    _tour(cli, mall, stage, data, taxonomy)
-    _end(cli, stage, mall, door, time.perf_counter() - began)
+    key = _tour(cli, mall, stage, data, taxonomy)
+    _end(cli, stage, mall, door, key, time.perf_counter() - began)
 
 
 def _welcome(cli: Cli) -> None:
@@ -75,7 +75,8 @@ def _door(port: int | None) -> Door:
         return Door(serving.bound(serving.HOST, 0), token)
 
 
-def _tour(cli: Cli, mall: Mall, stage: Stage, data: bytes, taxonomy: str | None) -> None:
+def _tour(cli: Cli, mall: Mall, stage: Stage, data: bytes, taxonomy: str | None) -> str:
+    """All steps; returns the key that a partner was given."""
     file = shlex.quote(taxonomy) if taxonomy is not None else _OURS
     tour = changes.imported(mall, cli.principal, stage, str(cli.folder), data, file)
     changes.create(tour)
@@ -88,15 +89,19 @@ def _tour(cli: Cli, mall: Mall, stage: Stage, data: bytes, taxonomy: str | None)
     history.campaign(tour)
     history.roll_back(tour, lambda: pictures.came_back(tour, first))
     history.read(tour)
+    partners.versions(tour)
+    key = partners.key(tour)
+    partners.graphql(tour, key)
     history.verify(tour)
     history.audited(tour)
+    return key
 
 
-def _end(cli: Cli, stage: Stage, mall: Mall, door: Door | None, seconds: float) -> None:
+def _end(cli: Cli, stage: Stage, mall: Mall, door: Door | None, key: str, seconds: float) -> None:
     result: dict[str, Any] = {"mall": str(cli.folder), "steps": stage.summary(), "seconds": round(seconds, 3)}
     if door is not None:
-        result |= {"url": door.url, "token": door.token, "try": tries(door)}
-    cli.out.result(result, lambda out, _: _farewell(cli, door, seconds))
+        result |= {"url": door.url, "token": door.token, "try": tries(door, key)}
+    cli.out.result(result, lambda out, _: _farewell(cli, door, key, seconds))
     cli.out.text.file.flush()
     if door is not None:
         with door.listening:
@@ -104,7 +109,7 @@ def _end(cli: Cli, stage: Stage, mall: Mall, door: Door | None, seconds: float) 
         cli.out.note(f"Stopped. The mall stays in {cli.folder}.")
 
 
-def _farewell(cli: Cli, door: Door | None, seconds: float) -> None:
+def _farewell(cli: Cli, door: Door | None, key: str, seconds: float) -> None:
     out = cli.out
     out.say(f"That was the tour, in {duration(seconds)}. The mall stays in its folder:", "bold")
     out.say(f"    cd {shlex.quote(str(cli.folder))}")
@@ -113,17 +118,20 @@ def _farewell(cli: Cli, door: Door | None, seconds: float) -> None:
         return
     out.say()
     out.say(f"Its API is at {door.url}  (Ctrl-C stops it)", "bold")
-    out.say(f"    token  {door.token}")
-    out.say("In another terminal, try: read the top of the tree, rename a category, see what that changed.")
-    for line in tries(door):
+    out.say(f"    token    {door.token}")
+    out.say(f"    GraphQL  {door.url}/graphql")
+    out.say("In another terminal, try: read the top of the tree, rename a category, see what that changed; then ask by")
+    out.say("GraphQL, with the partner's key.")
+    for line in tries(door, key):
         out.say(Text(f"    {line}", "green"))
 
 
-def tries(door: Door) -> list[str]:
-    """Three lines that work as they stand: reading, changing, comparing."""
+def tries(door: Door, key: str) -> list[str]:
+    """Four lines that work as they stand: reading, changing, comparing; and GraphQL, with the partner's key."""
     curl = f"curl -sS -H 'Authorization: Bearer {door.token}'"
     here = f"{door.url}/channels/{changes.CHANNEL}"
     edit = (
         f"-X PATCH -H 'Content-Type: application/json' -d '{{\"name\": \"Winter Wonders\"}}' {here}/nodes/winter-market"
     )
-    return [f"{curl} '{here}/tree?depth=1'", f"{curl} {edit}", f"{curl} {here}/diff"]
+    query = f"curl -sS -H 'Authorization: Bearer {key}' {door.url}/graphql {serving.asked(partners.SHELVES)}"
+    return [f"{curl} '{here}/tree?depth=1'", f"{curl} {edit}", f"{curl} {here}/diff", query]

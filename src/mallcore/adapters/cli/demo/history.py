@@ -128,15 +128,20 @@ def verify(tour: Tour) -> None:
 
 def audited(tour: Tour) -> None:
     """Show who did what, and who was refused."""
-    told = """Each change wrote its audit record in its own transaction. Refusals are on record too: here a visitor,
-    who was granted nothing, tries to rename a category."""
-    with tour.stage.step("Audit", told, "mallcore audit show --limit 6") as step:
+    told = """Each change wrote its audit record in its own transaction. Refusals are on record too: the key's, and
+    here that of a visitor, who was granted nothing and tries to rename a category."""
+    with tour.stage.step("Audit", told, "mallcore audit show --limit 8") as step:
         with suppress(Denied), tour.mall.begin(Principal.user("visitor")) as ctx:
             structure.rename(ctx, channel=CHANNEL, node=tour.plot.lost.id, name="Mine")
         with step.timed(), tour.mall.begin(tour.me) as ctx:
-            found = audit.list_records(ctx, limit=6).items
+            found = audit.list_records(ctx, limit=8).items
         for one in found:
             number = f"revision {one.revision}" if one.revision is not None else ""
-            line = f"{one.at:%H:%M:%S}  {one.outcome:<6}  {one.principal:<22}  {one.operation:<26}  {number}"
+            line = f"{one.at:%H:%M:%S}  {one.outcome:<6}  {_short(one.principal):<22}  {one.operation:<26}  {number}"
             step.line(line.rstrip(), "red" if one.outcome == "denied" else "")
         step.facts["records"] = len(found)
+
+
+def _short(principal: str | None) -> str:
+    name = principal or ""
+    return name if len(name) <= 22 else f"{name[:21]}…"
