@@ -56,6 +56,7 @@ def mall(database_url: str) -> Iterator[Mall]:
             for number in range(5):
                 _one_more(ctx, number)
         for number in range(5):
+            opened.counter.count(Principal.client(f"c{number}"), "2026-11-01", "structure.tree")
             with opened.begin(ME) as ctx:
                 _subscribe(ctx, number)
             with opened.begin(ME) as ctx:

@@ -166,8 +166,8 @@ def announce(out: Output, door: Door, token: str | None, variable: str, dev: boo
 def asked(document: str) -> str:
     """What curl is told to send a GraphQL document.
 
-    >>> asked("{ node }")
-    '-H "Content-Type: application/json" -d \'{"query": "{ node }"}\''
+    >>> print(asked("{ node }"))
+    -H "Content-Type: application/json" -d '{"query": "{ node }"}'
     """
     return f"""-H "Content-Type: application/json" -d '{json.dumps({"query": document})}'"""
 
