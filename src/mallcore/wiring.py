@@ -78,6 +78,7 @@ def wired(mall: Mall, given: Given, clock: Callable[[], datetime]) -> Services:
     source = EngineSessions(mall.engine, mall.backend, mall.settings.busy_seconds)
     policy = given.policy or _grants(mall)
     versions = versions_of(mall.plugins.hook)
+    versions.known(mall.catalogue)  # a change that names what is not there is found now
     ports: dict[type, Any] = {
         Catalogue: mall.catalogue,
         Stores: mall.stores,

@@ -12,7 +12,8 @@ import pytest
 
 from mallcore import Mall, Principal, hookimpl
 from mallcore.api import Dispatch, Options, Request, Response
-from mallcore.api.versions import Release
+from mallcore.api.versions import Change, Release, field
+from mallcore.errors import InvalidChange
 from mallcore.kernel.context import Credential
 from tests.adapters.faces import authenticate
 from tests.api.conftest import Asking
@@ -239,3 +240,24 @@ def test_the_notes_of_a_version_that_is_gone_can_be_read(dated: Asking, clock: C
     clock.now = SUNSET
     problem = json.loads(dated("GET", "/2020-01-01/channels").body)
     assert dated("GET", problem["notes"].removeprefix("/api")).status == 200
+
+
+class Misspelt:
+    """A plug-in whose change names an operation that is not there."""
+
+    @hookimpl
+    def changes_extra(self) -> list[type[Change]]:
+        class Wrong(Change):
+            """Why."""
+
+            version = "2026-11-01"
+            touches = "structure.creat_channel"
+            was = [field("name").was_named("title")]  # noqa: RUF012 - it is a declaration
+
+        return [Wrong]
+
+
+def test_a_change_of_nothing_is_found_on_opening() -> None:
+    """A mall with a change that names what is not there does not open."""
+    with pytest.raises(InvalidChange, match="creat_channel"):
+        Mall.open("sqlite://", plugins=[Misspelt()])
