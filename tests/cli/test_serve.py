@@ -1,6 +1,8 @@
 """`serve`: a real process, real HTTP; the token opens it, a signal ends it."""
 
 import json
+import os
+import re
 import shutil
 import signal
 import socket
@@ -14,6 +16,7 @@ import pytest
 
 from tests.cli.serving import PATIENCE, running
 from tests.cli.typing_in import Typed, type_in
+from tests.test_docs import REPOSITORY, blocks, compare, run_python
 
 Cli = Callable[..., Typed]
 
@@ -71,6 +74,27 @@ def test_the_lines_it_prints_work_as_they_stand(books: Cli, folder: Path) -> Non
         shown = [{"slug": one["slug"], "name": one["name"]} for one in rest["items"]]
         assert shown == graphql["data"]["structureListChannels"]["nodes"] != []
         assert server.said["graphql"] == server.url + "/graphql"
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_the_lines_of_the_readme_work_as_they_stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the folder of its first program: each curl line answers what the README shows."""
+    monkeypatch.chdir(tmp_path)
+    page = list(blocks(REPOSITORY / "README.md"))
+    run_python(next(block for block in page if block.language == "python"), {})
+    shown = next(block for block in page if block.excuse and "test_serve.py" in block.excuse)
+    started, *curls = re.split(r"^\$ ", shown.code, flags=re.MULTILINE)[1:]
+    assert started.split() == ["mallcore", "init", "&&", "mallcore", "serve"]
+    assert type_in("init").code == 0
+    with running("serve", "--port", "0", home=tmp_path) as server:
+        for line, expected in (re.split(r"(?<!\\)\n", one, maxsplit=1) for one in curls):
+            command = line.replace("http://127.0.0.1:8000/api", server.url)
+            variables = os.environ | {"TOKEN": server.said["token"]}
+            done = subprocess.run(
+                ["sh", "-c", command], capture_output=True, check=True, timeout=PATIENCE, env=variables
+            )
+            compare(shown, expected, done.stdout.decode() + "\n")
+    assert len(curls) == 3
 
 
 def test_an_api_key_opens_what_it_may(books: Cli, folder: Path) -> None:
