@@ -22,12 +22,12 @@ from mallcore.api.graphql.kinds import (
     MISSING,
     Kind,
     Member,
+    Members,
     alternatives,
     described,
     is_object,
     kind_of,
     literals,
-    members_of,
     scalar_of,
 )
 from mallcore.api.graphql.names import camel, free, pascal, text_of
@@ -46,8 +46,9 @@ _PAGING_TEXTS = {
 class Inputs:
     """The input types of a schema, by the models they make."""
 
-    def __init__(self, taken: dict[str, GraphQLNamedType]) -> None:
+    def __init__(self, taken: dict[str, GraphQLNamedType], members: Members) -> None:
         self.taken = taken
+        self._members = members
         self.deprecated: dict[str, str] = {}
         """Reasons by `Model.field`, of all operations: fields are made after all of them are known."""
         self._enums = Enums(taken)
@@ -59,7 +60,7 @@ class Inputs:
         filled = {face.names.get(name, name) for name in without}
         paging = {face.names.get(name, name): shown for name, shown in PAGING.items()} if paged else {}
         found: dict[str, GraphQLArgument] = {}
-        for member in members_of(face.input, given=True):
+        for member in self._members.given(face.input):
             if member.name not in filled:
                 name = paging.get(member.name, "")
                 shown = member._replace(description=_PAGING_TEXTS.get(name, member.description))
@@ -116,8 +117,8 @@ class Inputs:
             return known
         bare = pascal(model.__name__.lstrip("_"))
         name = free([f"{bare}Input", f"{owner}{bare}Input"], self.taken)
-        tags = {one.key: literals(one.kind.core)[0] for one in members_of(model, given=True) if _is_tag(one)}
-        members = [one for one in members_of(model, given=True) if not _is_tag(one)]
+        tags = {one.key: literals(one.kind.core)[0] for one in self._members.given(model) if _is_tag(one)}
+        members = [one for one in self._members.given(model) if not _is_tag(one)]
         made = GraphQLInputObjectType(
             name,
             lambda: {camel(one.name): self._field(one, bare, model) for one in members},
@@ -148,7 +149,7 @@ class Inputs:
         name = free([f"{single}Input", f"{owner}{single}Input"], self.taken)
         made = GraphQLInputObjectType(
             name,
-            {_tag(one): GraphQLInputField(self._object(one, owner)) for one in models},
+            {self._tag(one): GraphQLInputField(self._object(one, owner)) for one in models},
             description="Exactly one of these.",
             is_one_of=True,
             out_type=lambda given: next(iter(given.values())),
@@ -156,16 +157,15 @@ class Inputs:
         self._objects[models] = self.taken[name] = made
         return made
 
+    def _tag(self, model: Any) -> str:
+        """What a model is called among others: by the constant that tells it from them, or else by its name."""
+        tags = [literals(one.kind.core)[0] for one in self._members.given(model) if _is_tag(one)]
+        return camel(str(tags[0]) if tags else model.__name__[:1].lower() + model.__name__[1:])
+
 
 def _is_tag(member: Member) -> bool:
     """Whether it only tells its model from others: a constant that may be left out."""
     return len(literals(member.kind.core)) == 1 and not member.required
-
-
-def _tag(model: Any) -> str:
-    """What a model is called among others: by the constant that tells it from them, or else by its name."""
-    tags = [literals(one.kind.core)[0] for one in members_of(model, given=True) if _is_tag(one)]
-    return camel(str(tags[0]) if tags else model.__name__[:1].lower() + model.__name__[1:])
 
 
 def _default(value: Any) -> Any:

@@ -60,6 +60,8 @@ class Member(NamedTuple):
 
 def kind_of(annotation: Any, metadata: tuple[Any, ...] = ()) -> Kind:
     """An annotation, unwrapped."""
+    if type(annotation) is type:  # a plain class, as most are: there is nothing around it
+        return Kind(annotation, False, metadata)
     nullable = False
     while True:
         origin = get_origin(annotation)
@@ -83,9 +85,16 @@ def described(kind: Kind) -> str | None:
 
 def is_object(core: Any) -> bool:
     """Whether it has members of its own."""
-    return isinstance(core, type) and (
-        issubclass(core, BaseModel) or dataclasses.is_dataclass(core) or is_typeddict(core)
+    return (
+        isinstance(core, type)
+        and not is_plain(core)
+        and (issubclass(core, BaseModel) or dataclasses.is_dataclass(core) or is_typeddict(core))
     )
+
+
+def is_plain(core: Any) -> bool:
+    """Whether it is a class that has a scalar, so that nothing more is to be found in it."""
+    return type(core) is type and core in _SCALARS
 
 
 def alternatives(core: Any) -> tuple[Any, ...]:
@@ -105,6 +114,8 @@ def literals(core: Any) -> tuple[Any, ...]:
 def scalar_of(kind: Kind) -> GraphQLScalarType | None:
     """The scalar for an annotation; nothing for objects, unions of them, lists and enums."""
     core = kind.core
+    if is_plain(core):
+        return _SCALARS[core] or _whole(kind.metadata)
     if core is None or core is type(None):
         return GraphQLBoolean
     if values := literals(core):
@@ -122,12 +133,16 @@ def scalar_of(kind: Kind) -> GraphQLScalarType | None:
     return None
 
 
+_SCALARS: dict[type, GraphQLScalarType | None] = {
+    bool: GraphQLBoolean, int: None, float: GraphQLFloat, str: GraphQLString, datetime: DATE_TIME, date: DATE,
+    Decimal: DECIMAL, UUID: GraphQLID, bytes: BASE64,
+}  # fmt: skip
+"""The scalars of classes, each before those it is a kind of; which one an int has depends on its bounds."""
+
+
 def _of_class(core: type, metadata: tuple[Any, ...]) -> GraphQLScalarType:
-    found: list[tuple[type, GraphQLScalarType]] = [
-        (bool, GraphQLBoolean), (int, _whole(metadata)), (float, GraphQLFloat), (str, GraphQLString),
-        (datetime, DATE_TIME), (date, DATE), (Decimal, DECIMAL), (UUID, GraphQLID), (bytes, BASE64),
-    ]  # fmt: skip
-    return next((scalar for kind, scalar in found if issubclass(core, kind)), JSON)
+    kind = next((one for one in _SCALARS if issubclass(core, one)), None)
+    return JSON if kind is None else _SCALARS[kind] or _whole(metadata)
 
 
 def _of_values(values: tuple[Any, ...]) -> GraphQLScalarType:
@@ -148,6 +163,8 @@ def _of_several(several: tuple[Any, ...]) -> GraphQLScalarType | None:
 
 def _whole(metadata: tuple[Any, ...]) -> GraphQLScalarType:
     """GraphQL's Int has 32 bits: only what is known to fit may be one."""
+    if not metadata:
+        return LONG
     bounds = list(_bounds(metadata))
     least = max((one.ge for one in bounds if hasattr(one, "ge")), default=None)
     most = min((one.le for one in bounds if hasattr(one, "le")), default=None)
@@ -161,6 +178,28 @@ def _bounds(metadata: tuple[Any, ...]) -> Iterator[Any]:
             yield from one.metadata
         else:
             yield one
+
+
+class Members:
+    """The members of objects, each looked for once; made for one schema, and forgotten with it."""
+
+    def __init__(self) -> None:
+        self._given: dict[Any, list[Member]] = {}
+        self._shown: dict[Any, list[Member]] = {}
+
+    def given(self, core: Any) -> list[Member]:
+        """As they are given to it."""
+        found = self._given.get(core)
+        if found is None:
+            found = self._given[core] = members_of(core, given=True)
+        return found
+
+    def shown(self, core: Any) -> list[Member]:
+        """As it shows them."""
+        found = self._shown.get(core)
+        if found is None:
+            found = self._shown[core] = members_of(core, given=False)
+        return found
 
 
 def members_of(core: Any, *, given: bool) -> list[Member]:
@@ -186,7 +225,7 @@ def _of_model(core: type[BaseModel], given: bool) -> Iterator[Member]:
 
 
 def _description(field: FieldInfo, kind: Kind) -> str | None:
-    return field.description or described(kind)
+    return field.description or (described(kind) if kind.metadata else None)
 
 
 def _computed(core: type[BaseModel]) -> Iterator[Member]:

@@ -25,11 +25,12 @@ from mallcore.api.graphql.compiled.values import Reads
 from mallcore.api.graphql.kinds import (
     LISTS,
     Kind,
+    Member,
+    Members,
     alternatives,
     is_object,
     kind_of,
     literals,
-    members_of,
     scalar_of,
 )
 from mallcore.api.graphql.names import camel, free, pascal, text_of, value_names
@@ -91,8 +92,11 @@ class Enums:
 class Outputs:
     """The object types of a schema, by the models they show."""
 
-    def __init__(self, taken: dict[str, GraphQLNamedType], more: Callable[[str, Any, Fields], None], ids: Any) -> None:
+    def __init__(
+        self, taken: dict[str, GraphQLNamedType], more: Callable[[str, Any, Fields], None], ids: Any, members: Members
+    ) -> None:
         self.taken = taken
+        self._members = members
         self.connections: dict[Any, GraphQLObjectType] = {}
         self._enums = Enums(taken)
         self._objects: dict[Any, GraphQLObjectType] = {}
@@ -146,7 +150,7 @@ class Outputs:
 
     def _fields(self, model: Any, name: str) -> Fields:
         found: Fields = {}
-        for member in members_of(model, given=False):
+        for member in self._members.shown(model):
             key = camel(member.name)
             kind = self.of_kind(member.kind, name, member.name)
             if member.name == "id" and getattr(kind, "of_type", None) is GraphQLString:
@@ -165,8 +169,8 @@ class Outputs:
             return known
         models = [kind_of(one).core for one in several]
         kinds = [self.object(one, owner) for one in models]
-        told = {kind.name: model for kind, model in zip(kinds, models, strict=True)}
-        made = GraphQLUnionType(name, kinds, resolve_type=lambda value, info, kind: _fitting(value, told))
+        told = {kind.name: self._members.shown(model) for kind, model in zip(kinds, models, strict=True)}
+        made = GraphQLUnionType(name, kinds, resolve_type=_fitting(told))
         self.taken[name] = made
         return made
 
@@ -202,16 +206,15 @@ def _connection(item: GraphQLOutputType, taken: dict[str, GraphQLNamedType]) -> 
     return made
 
 
-def _fitting(value: Mapping[str, Any], told: Mapping[str, Any]) -> str:
-    """The name of the object type that has a value's members."""
-    best, most = next(iter(told)), -1
-    for name, model in told.items():
-        members = members_of(model, given=False)
-        tags = [one for one in members if len(literals(one.kind.core)) == 1]
-        if all(value.get(one.key) in literals(one.kind.core) for one in tags):
-            shared = sum(one.key in value for one in members) - sum(
-                key not in {m.key for m in members} for key in value
-            )
-            if shared > most:
-                best, most = name, shared
-    return best
+def _fitting(told: Mapping[str, list[Member]]) -> Callable[[Mapping[str, Any], Any, Any], str]:
+    """What names the object type that has a value's members."""
+    known = {name: {one.key for one in members} for name, members in told.items()}
+    tags = {name: [(one.key, found) for one in members if len(found := literals(one.kind.core)) == 1]
+            for name, members in told.items()}  # fmt: skip
+
+    def name_of(value: Mapping[str, Any], info: Any, kind: Any) -> str:
+        fits = [name for name in known if all(value.get(key) in values for key, values in tags[name])]
+        shared = {name: len(known[name] & value.keys()) - len(value.keys() - known[name]) for name in fits}
+        return max(shared, key=lambda name: shared[name], default=next(iter(known)))
+
+    return name_of

@@ -9,19 +9,19 @@ from pydantic import BaseModel
 
 from mallcore.api.graphql.connections import Paging
 from mallcore.api.graphql.exposure import output_of
-from mallcore.api.graphql.kinds import alternatives, is_object, kind_of, members_of
+from mallcore.api.graphql.kinds import Members, alternatives, is_object, is_plain, kind_of
 from mallcore.api.versions import Face, View
 
 
 class Renames:
     """The names that a version has for members of the newest version's models."""
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: View, members: Members) -> None:
         self._view = view
         self._models: dict[str, Any] = {}
         for face in view.faces.values():
             if face.operation.kind != "stream" and face.rest is not None:
-                for model in _models(_newest(face), self._models):
+                for model in _models(_newest(face), self._models, members):
                     self._models.setdefault(model.__name__, model)
 
     def of(self, model: str) -> dict[str, str]:
@@ -52,15 +52,17 @@ def _newest(face: Face) -> Any:
     return operation.output_type if operation.output_type is not None else operation.hints["return"]
 
 
-def _models(annotation: Any, known: dict[str, Any]) -> Iterator[Any]:
+def _models(annotation: Any, known: dict[str, Any], members: Members) -> Iterator[Any]:
     """The models that an annotation names, and those below them."""
     core = kind_of(annotation).core
     if is_object(core):
         if known.get(core.__name__) is not core:
             yield core
             known.setdefault(core.__name__, core)
-            for member in members_of(core, given=False):
-                yield from _models(member.kind.core, known)
+            for member in members.shown(core):
+                if is_plain(member.kind.core):
+                    continue
+                yield from _models(member.kind.core, known, members)
         return
     for one in alternatives(core) or getattr(core, "__args__", ()):
-        yield from _models(one, known)
+        yield from _models(one, known, members)

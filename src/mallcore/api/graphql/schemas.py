@@ -24,7 +24,7 @@ from mallcore.api.graphql.connections import Paging
 from mallcore.api.graphql.edges import EDGES, ENTITIES, Edge, Entity
 from mallcore.api.graphql.exposure import output_of, place_of
 from mallcore.api.graphql.inputs import Inputs
-from mallcore.api.graphql.kinds import members_of
+from mallcore.api.graphql.kinds import Members
 from mallcore.api.graphql.names import field_name, pascal, text_of
 from mallcore.api.graphql.outputs import NODE, PAGE_INFO, Fields, Outputs
 from mallcore.api.graphql.renames import Renames
@@ -61,10 +61,11 @@ class _Making:
         taken |= dict.fromkeys(("Query", "Mutation", "Subscription"), GraphQLString)
         self._faces: dict[str, Face] = dict(view.faces)
         self._version = view.version
-        self._renames = Renames(view)
-        self._ids = _Ids(self._faces, self._renames)
-        self._outputs = Outputs(taken, self._edges, self._ids)
-        self._inputs = Inputs(taken)
+        self._members = Members()
+        self._renames = Renames(view, self._members)
+        self._ids = _Ids(self._faces, self._renames, self._members)
+        self._outputs = Outputs(taken, self._edges, self._ids, self._members)
+        self._inputs = Inputs(taken, self._members)
         self._by_model: dict[str, list[Edge]] = {}
         for edge in EDGES:
             if edge.operation in self._faces:
@@ -112,9 +113,11 @@ class _Making:
 
     def _edges(self, name: str, model: Any, fields: Fields) -> None:
         """Add the edges of a model; a member that only holds what an edge leads to gives its name up to it."""
-        members = {one.key for one in members_of(model, given=False)}
-        names = self._renames.of(name)
-        for edge in (one.renamed(names) for one in self._by_model.get(name, ())):
+        edges = self._by_model.get(name)
+        if edges is None:
+            return
+        members, names = {one.key for one in self._members.shown(model)}, self._renames.of(name)
+        for edge in (one.renamed(names) for one in edges):
             if edge.sources <= members:
                 if edge.field in fields:
                     fields[f"{edge.field}Id"] = fields.pop(edge.field)
@@ -160,8 +163,9 @@ class _Making:
 class _Ids:
     """The entities of a schema: models whose operation it has."""
 
-    def __init__(self, faces: dict[str, Face], renames: Renames) -> None:
+    def __init__(self, faces: dict[str, Face], renames: Renames, members: Members) -> None:
         self._faces = faces
+        self._members = members
         self._renames = renames
         there = [one.renamed(renames.of(one.model)) for one in ENTITIES if one.operation in faces]
         self._entities = {one.model: one for one in there}
@@ -170,7 +174,7 @@ class _Ids:
     def of(self, model: Any) -> Entity | None:
         """The entity a model is, if it has what makes up its id."""
         entity = self._entities.get(model.__name__)
-        if entity is None or not set(entity.shown) <= {one.key for one in members_of(model, given=False)}:
+        if entity is None or not set(entity.shown) <= {one.key for one in self._members.shown(model)}:
             return None
         self._models[entity.model] = model
         return entity
