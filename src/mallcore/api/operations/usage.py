@@ -77,7 +77,7 @@ def breakage(
     )
 
 
-def _counts(ctx: Context, days: int) -> Select[Any]:
+def _counts(ctx: Context, days: int) -> Select[*tuple[Any, ...]]:
     since = ctx.now().date() - timedelta(days=days - 1)
     totals = func.sum(counted.c.count).label("count"), func.max(counted.c.last_at, type_=counted.c.last_at.type)
     return select(*_KEY, totals[0], totals[1].label("last_at")).where(counted.c.day >= since).group_by(*_KEY)
