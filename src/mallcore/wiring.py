@@ -242,7 +242,7 @@ class Pinnable(access.ApiVersions):
 
 
 def _sessions(mall: Mall, verifiers: Verifiers) -> None:
-    tokens = access.SessionTokens(mall.begin)
+    tokens = access.SessionTokens(mall.begin, mall.now)
     verifiers.known.append(tokens)
     mall.chores.ticks.append(tokens.flush)
     mall.chores.closing.append(tokens.flush)

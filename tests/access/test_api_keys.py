@@ -320,6 +320,24 @@ def test_a_narrow_credential_makes_no_wider_one(mall: Mall) -> None:
             call(mall, operation, bearer, **given)
 
 
+def test_a_narrow_credential_gives_nobody_more_than_it_has(mall: Mall) -> None:
+    """Who was recognised by a key of some scopes grants no role of more, to anybody, and makes or widens none."""
+    key = made(mall, scopes=["access.*"])
+    call(mall, access.grant, principal=f"client:{key.client}", role="owner")
+    call(mall, access.set_role, role="doorkeeper", permissions=["access.read"])
+    call(mall, access.set_role, role="planner", permissions=["structure.draft"])
+    bearer = verify(mall, key.secret)
+    call(mall, access.grant, bearer, principal="user:ada", role="doorkeeper")
+    for operation, given in (
+        (access.grant, {"principal": "anonymous:*", "role": "owner"}),
+        (access.grant, {"principal": "user:eve", "role": "planner"}),
+        (access.set_role, {"role": "doorkeeper", "permissions": ["*"]}),
+        (access.set_role, {"role": "another", "permissions": ["structure.edit"]}),
+    ):
+        with pytest.raises(Denied):
+            call(mall, operation, bearer, **given)
+
+
 def test_a_key_of_a_unit_manages_nothing(mall: Mall) -> None:
     """Access is a matter of the whole mall, so whoever is bound to a part of it can't widen itself."""
     key = made(mall, units=["main"])

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from mallcore import Mall, Principal, access, audit
+from mallcore import Mall, Principal, access, audit, structure
 from mallcore.access import Logins
 from mallcore.adapters.login import LoginPages
-from mallcore.api import Options, Refused, Request, Response, session_cookie
+from mallcore.api import Dispatch, Options, Refused, Request, Response, session_cookie
 from mallcore.backends.openid import OpenIdConnect
 from mallcore.errors import (
     BadCredential,
@@ -101,7 +101,7 @@ def test_only_a_system_opens_sessions(mall: Mall) -> None:
 def test_the_token_is_nowhere(mall: Mall) -> None:
     """What stands in the database, and in the log, opens nothing and names no address."""
     made = opened(mall, caller=access.Caller("192.0.2.55", "a browser"))
-    secret = made.token.rpartition("_")[2]
+    secret = made.token.removeprefix("ms_1_")
     with mall.engine.connect() as connection:
         for table in ("mall_session", "mall_audit_record"):
             rows = str(connection.execute(text(f"SELECT * FROM {table}")).all())
@@ -575,3 +575,27 @@ def test_a_provider_that_is_gone_is_told_like_a_refusal(database_url: str) -> No
         assert (shown.status, shown.header("location")) == (303, "/sign-in?error=provider-unavailable")
         plain = asked(LoginPages(mall, "https://shop.example"), "GET", "/login/desk")
         assert (plain.status, cookies(shown), cookies(plain)) == (503, [], [])
+
+
+def test_an_open_stream_ends_with_its_session(mall: Mall, clock: Clock) -> None:
+    """Who follows a channel by a cookie hears what is done while the session is good, and nothing of what is after."""
+    with mall.begin(ME) as ctx:
+        structure.create_channel(ctx, slug="books", name="Books")
+        access.grant(ctx, principal="user:ada", role="owner")
+    dispatch = Dispatch(mall, session_cookie(mall))
+    for end in ("ended", "everywhere", "idle"):
+        made = opened(mall)
+        given = {"cookie": f"__Host-mall_session={made.token}", "accept": "text/event-stream"}
+        stream = dispatch.run(Request("GET", "/channels/books/changes", headers=given)).stream
+        assert stream is not None
+        with mall.begin(ME) as ctx:
+            structure.create_section(ctx, channel="books", name=f"Seen {end}")
+        assert b"revision" in stream.fetch(5)
+        with mall.begin(ME) as ctx:
+            if end == "ended":
+                access.end_session(ctx, session=made.id)
+            elif end == "everywhere":
+                access.end_sessions(ctx, principal="user:ada")
+            structure.create_section(ctx, channel="books", name=f"Unseen {end}")
+        clock.go(seconds=3601 if end == "idle" else 2)
+        assert (stream.fetch(1), stream.over) == (b"", True), end

@@ -15,6 +15,7 @@ from mallcore.access.model.clients import ApiKey, NewApiKey, api_key
 from mallcore.access.operations.clients import ClientName, ClientRef, ExpectedRevision, IdempotencyKey, client_row
 from mallcore.access.operations.grants import Places, known_permissions
 from mallcore.access.operations.verifying import ApiKeys, ApiVersions, Plans, changed
+from mallcore.access.operations.widening import refuse_wider
 from mallcore.access.rules import api_keys as rules
 from mallcore.access.rules import checked_permissions
 from mallcore.errors import (
@@ -115,7 +116,7 @@ def create_api_key(
     if whose.disabled_at is not None:
         raise Conflict("This client is disabled: enable it before it gets a key.")
     limits = _limits(ctx, scopes, units, channels, addresses, plan) | _pin(ctx, api_version)
-    _refuse_wider(ctx, limits["scopes"])
+    refuse_wider(ctx, limits["scopes"], "a key")
     id = new_id("key")
     secret, sealed = _secret(ctx, id)
     row = {
@@ -189,7 +190,7 @@ def update_api_key(
     if everywhere:
         _refuse_both(units, channels)
         values |= {"units": None, "channels": None}
-    _refuse_wider(ctx, values.get("scopes", row.scopes))
+    refuse_wider(ctx, values.get("scopes", row.scopes), "a key")
     more = {"name": name, "expires_at": _future(ctx, expires_at)}
     values |= {one: value for one, value in more.items() if value is not None}
     _store(ctx, row, values, expected_revision)
@@ -213,7 +214,7 @@ def rotate_api_key(
     row = key_row(ctx, api_key)
     if rules.state(row.revoked_at, row.expires_at, ctx.now()) != "active":
         raise Conflict("This key is revoked or has expired: make another one.")
-    _refuse_wider(ctx, row.scopes)
+    refuse_wider(ctx, row.scopes, "a key")
     secret, sealed = _secret(ctx, row.id)
     until = ctx.now() + timedelta(seconds=overlap_seconds)
     former = (
@@ -296,13 +297,6 @@ def _future(ctx: Context, expires_at: datetime | None) -> datetime | None:
 def _refuse_both(units: list[str] | None, channels: list[str] | None) -> None:
     if units is not None or channels is not None:
         raise InvalidInput(field="everywhere", reason="it takes away limits, so give no units and channels with it")
-
-
-def _refuse_wider(ctx: Context, scopes: list[str] | None) -> None:
-    """Whoever was recognised by a credential must not get hold of one that is good for more."""
-    own = ctx.principal.credential
-    if own is not None and not rules.covers(own.scopes, scopes):
-        ctx.refuse("access.manage", reason="a key of wider scopes than the caller's own")
 
 
 def _store(ctx: Context, row: Any, values: dict[str, Any], expected: int | None) -> None:

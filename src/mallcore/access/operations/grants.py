@@ -12,6 +12,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from mallcore.access.model import Bounds, Grant, Permission, Permissions, Role, access_grant, role
+from mallcore.access.operations.widening import refuse_wider
 from mallcore.access.rules import (
     BUILT_IN,
     Held,
@@ -188,6 +189,7 @@ def set_role(
     1
     """
     wanted = checked_permissions(permissions, known_permissions(ctx))
+    refuse_wider(ctx, wanted, "a role")
     before = _role_row(ctx, checked_role(role))
     version = 0 if before is None else before.version
     if expected_revision is not None and expected_revision != version:
@@ -269,8 +271,7 @@ def grant(
     """
     checked_principal(principal)
     checked_scope(scope, unit, channel, node)
-    if role not in BUILT_IN and _role_row(ctx, role) is None:
-        raise UnknownRole(role=role)
+    refuse_wider(ctx, _permissions(ctx, role), "a grant")
     unit_id, channel_id, scope_id = _place(ctx, scope, unit, channel, node)
     same = _same(principal, role, scope, scope_id)
     known = ctx.execute(select(access_grant).where(*same)).first()
@@ -284,6 +285,14 @@ def grant(
     ctx.record(GrantGiven(subject=row["id"], unit_id=unit_id, channel_id=channel_id, after=_plain(row)))
     _changed(ctx)
     return _shown(row)
+
+
+def _permissions(ctx: Context, role: str) -> Iterable[str]:
+    """What a role allows; `UnknownRole` when there is none."""
+    row = None if role in BUILT_IN else _role_row(ctx, role)
+    if role not in BUILT_IN and row is None:
+        raise UnknownRole(role=role)
+    return BUILT_IN[role] if row is None else row.permissions
 
 
 def _same(principal: str, role: str, scope: str, scope_id: str | None) -> tuple[Any, ...]:

@@ -16,6 +16,7 @@ from mallcore.access.model.oauth import OAuthClient, OAuthSecret, oauth_client, 
 from mallcore.access.operations.clients import client_row
 from mallcore.access.operations.oauth_denials import deny_tokens
 from mallcore.access.operations.oauth_tokens import end_tokens_of
+from mallcore.access.operations.widening import refuse_wider
 from mallcore.access.rules.oauth import checked_grant_types, checked_redirect_uri, checked_scopes, digest, same
 from mallcore.errors import AlreadyExists, InvalidInput, StaleRevision, UnknownClient
 from mallcore.kernel.context import Context
@@ -46,6 +47,7 @@ Introspects = Annotated[bool, Field(description="Whether it may ask about any to
 Keys = Annotated[dict[str, Any] | None, Field(description="The public keys of `private_key_jwt`, as a JWK Set.")]
 IdempotencyKey = Annotated[str | None, Field(min_length=1, max_length=200)]
 _KNOWN = select(oauth_client, clients.c.name).join(clients, clients.c.id == oauth_client.c.client)
+_WHAT = "a client of OAuth2"
 _KEY_TYPES = {"OKP", "EC", "RSA"}
 _PRIVATE = {"d", "p", "q", "dp", "dq", "qi", "k", "oth"}
 
@@ -78,6 +80,7 @@ def register_oauth_client(
     record would hold the secret.
     """
     client = client_row(ctx, client).id
+    refuse_wider(ctx, scopes, _WHAT)
     secret = secrets.token_urlsafe(32) if auth_method.startswith("client_secret") else None
     row = {
         "client": client,
@@ -132,6 +135,8 @@ def update_oauth_client(
     given: dict[str, Any] = {"scopes": scopes, "grant_types": grant_types, "redirect_uris": redirect_uris, "jwks": jwks}
     whole = {key: getattr(row, key) if value is None else value for key, value in given.items()}
     values = _checked(ctx, row.auth_method, **whole)
+    refuse_wider(ctx, values["scopes"], _WHAT)
+    refuse_wider(ctx, row.scopes, _WHAT)  # who says where its codes go gets what it may ask for
     if trusted is not None:
         values["trusted"] = trusted
     if introspects is not None:
@@ -156,6 +161,7 @@ def rotate_oauth_secret(
     row = _row(ctx, client)
     if row.secret is None:
         raise InvalidInput(field="client", reason=f"its method is {row.auth_method}: it has no secret")
+    refuse_wider(ctx, row.scopes, _WHAT)
     secret = secrets.token_urlsafe(32)
     until = ctx.now() + timedelta(seconds=overlap_seconds)
     values = {"secret": digest(secret), "old_secret": row.secret, "old_secret_until": until}

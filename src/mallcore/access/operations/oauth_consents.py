@@ -12,6 +12,7 @@ from sqlalchemy import delete, select, update
 from mallcore.access.model.oauth import OAuthConsent, oauth_consent
 from mallcore.access.operations.oauth_clients import ClientId, IdempotencyKey
 from mallcore.access.operations.oauth_tokens import end_tokens_of
+from mallcore.access.operations.sessions import is_own
 from mallcore.errors import UnknownConsent
 from mallcore.kernel.context import Context
 from mallcore.kernel.events import Event
@@ -84,6 +85,7 @@ def keep_consent(ctx: Context, principal: str, client: str, scopes: Iterable[str
 
 
 def _whose(ctx: Context, principal: str | None) -> str:
-    if principal is not None and principal != ctx.principal.ref:
+    whose = principal or ctx.principal.ref
+    if not is_own(ctx, whose):  # a client that was let do something in their name must not end what others were let
         ctx.require("access.manage")
-    return principal or ctx.principal.ref
+    return whose

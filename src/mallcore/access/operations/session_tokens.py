@@ -12,7 +12,7 @@ from sqlalchemy import bindparam, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from mallcore.access.model.logins import session as sessions
-from mallcore.access.operations.sessions import Caller, Lives, of_token
+from mallcore.access.operations.sessions import Caller, Lives, of_id, of_token
 from mallcore.access.rules.logins import PREFIX, why_over
 from mallcore.errors import BadCredential, MallError
 from mallcore.kernel.context import Context, Credential, Principal
@@ -21,8 +21,32 @@ from mallcore.kernel.ports import Presented
 from mallcore.kernel.sparing import Sparing, neighbourhood
 
 SEEN_EVERY = timedelta(seconds=60)
+_LATELY = timedelta(seconds=1)
+"""So long the answer to one request counts: that asks about many things, and none of them takes longer."""
 _MOST_NOTED = 1000
 _SYSTEM = Principal.system("sessions")
+
+
+class _Life:
+    """Tells of a principal that was recognised by a session whether it would be, still: somebody may have kept it."""
+
+    __slots__ = ("_at", "_id", "_tokens")
+
+    def __init__(self, tokens: SessionTokens, id: str) -> None:
+        self._tokens = tokens
+        self._id = id
+        self._at = tokens.now()
+
+    def __call__(self, wait: bool) -> bool | None:
+        now = self._tokens.now()
+        if now - self._at < _LATELY:
+            return True
+        if not wait:
+            return None
+        good = self._tokens.lives(self._id)
+        if good:
+            self._at = now
+        return good
 
 
 class SessionTokens:
@@ -31,7 +55,8 @@ class SessionTokens:
     So the end of a session counts with the next request, in every process. A refusal goes on record.
     """
 
-    def __init__(self, begin: Callable[..., AbstractContextManager[Context]]) -> None:
+    def __init__(self, begin: Callable[..., AbstractContextManager[Context]], now: Callable[[], datetime]) -> None:
+        self.now = now
         self._begin = begin
         self._sparing = Sparing(20, 300)
         self._noted: dict[str, datetime] = {}
@@ -56,7 +81,13 @@ class SessionTokens:
             due = self._note(row, now)
         if due:
             self.flush()
-        return Principal("user", row.principal.partition(":")[2], row.id, Credential(row.id))
+        return Principal("user", row.principal.partition(":")[2], row.id, Credential(row.id, alive=_Life(self, row.id)))
+
+    def lives(self, id: str) -> bool:
+        """Whether a session is good still."""
+        with self._begin(_SYSTEM) as ctx:
+            row = of_id(ctx, id)
+            return row is not None and self._why_over(ctx, row, ctx.now()) is None
 
     def _refuse(self, ctx: Context, row: Any, why: str, address: str) -> NoReturn:
         """A token that is good no more may be a stolen one: whoever looks finds that it was shown."""

@@ -97,7 +97,7 @@ def _refused(constant: str) -> Any:
 def verify(parts: Parts, found: PublicKey) -> None:
     """Refuse the token unless this key signed it, with an algorithm of the key's."""
     algorithm = parts.header.get("alg")
-    if algorithm not in found.algorithms:
+    if not isinstance(algorithm, str) or algorithm not in found.algorithms:
         raise BadCredential(reason="its algorithm is not the key's")
     try:
         jws.deserialize_compact(parts.token, found.key, registry=_REGISTRY)

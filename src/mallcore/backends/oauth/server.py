@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from mallcore.access import DeniedTokens, OAuthStore, OwnTokens, is_sure_of_its_redirects
+from mallcore.api import Refused as TurnedAway
 from mallcore.api import Request, Response
 from mallcore.backends.oauth.borrowed import AccessDeniedError, InvalidRequestError, OAuth2Error
 from mallcore.backends.oauth.clients import KnownClient
@@ -20,7 +21,7 @@ from mallcore.backends.oauth.pages import Question, consent_page, problem_page
 from mallcore.backends.oauth.params import Refused, authenticated_once, in_form, in_query
 from mallcore.backends.oauth.tickets import Tickets
 from mallcore.backends.oauth.verifying import TokenVerifier, sources_of
-from mallcore.errors import InvalidSettings, Unavailable
+from mallcore.errors import InvalidSettings, Unauthenticated, Unavailable
 from mallcore.kernel.context import Principal
 
 __all__ = ["AuthorizationServer", "Lives", "Question"]
@@ -203,7 +204,12 @@ class AuthorizationServer:
         return found
 
     def _user(self, request: Request) -> Principal | None:
-        user = self._authenticate(request)
+        try:
+            user = self._authenticate(request)
+        except Unauthenticated:  # a session that is over: its user signs in anew
+            return None
+        except TurnedAway as refused:  # another site made the browser send this, say
+            raise Refused(str(refused.error), "access_denied", refused.status) from None
         if user is None:
             return None
         narrow = user.credential is not None and user.credential.scopes is not None

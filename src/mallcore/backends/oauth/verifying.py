@@ -67,6 +67,29 @@ class Checked(NamedTuple):
     claims: Mapping[str, Any]
 
 
+class _Life:
+    """Tells of a principal that was recognised by a token whether it would be, still: somebody may have kept it."""
+
+    __slots__ = ("_key", "_token", "_verifier")
+
+    def __init__(self, verifier: TokenVerifier, token: str) -> None:
+        self._verifier = verifier
+        self._token = token
+        self._key = _digest(token)
+
+    def __call__(self, wait: bool) -> bool | None:
+        known = self._verifier.known(self._key)
+        if known is not None:
+            return not _taken_back(known)
+        if not wait:
+            return None
+        try:
+            self._verifier.checked(self._token)
+        except BadCredential:
+            return False
+        return True
+
+
 def sources_of(own: OwnTokens | None, issuers: Sequence[Issuer], clock: Callable[[], datetime]) -> list[Source]:
     """Our own tokens, then those of the issuers."""
     found = [] if own is None else [_own(own, clock)]
@@ -135,8 +158,13 @@ class TokenVerifier:
 
     def recall(self, presented: Presented) -> Principal | None:
         """Who bears the token, if that is known without waiting."""
-        known = self._fresh(_digest(presented.token), self._clock().timestamp())
-        return known.principal if known is not None and known.source.ready() and not _taken_back(known) else None
+        known = self.known(_digest(presented.token))
+        return known.principal if known is not None and not _taken_back(known) else None
+
+    def known(self, key: bytes) -> Checked | None:
+        """The token of this digest, if it was checked, and whether it was taken back is known without waiting."""
+        found = self._fresh(key, self._clock().timestamp())
+        return found if found is not None and found.source.ready() else None
 
     def verify(self, presented: Presented) -> Principal:
         """Who bears the token; `BadCredential` (an `Unauthenticated`) for anything wrong with it."""
@@ -174,7 +202,7 @@ class TokenVerifier:
         verify(parts, _key(parts, source))
         until = _checked_times(parts.claims, now, source.leeway)
         _check_claims(parts.claims, source)
-        return _checked(parts.claims, source, generation, min(until, now + source.lag))
+        return _checked(parts.claims, source, generation, min(until, now + source.lag), _Life(self, token))
 
 
 def _taken_back(known: Checked) -> bool:
@@ -236,9 +264,9 @@ def _texts(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _checked(claims: Mapping[str, Any], source: Source, generation: int, until: float) -> Checked:
+def _checked(claims: Mapping[str, Any], source: Source, generation: int, until: float, alive: _Life) -> Checked:
     client, token = claims["client_id"], claims["jti"]
-    credential = Credential(token, scopes=source.scopes(claims), client=client)
+    credential = Credential(token, scopes=source.scopes(claims), client=client, alive=alive)
     family = claims.get("fam")
     ids = (token, family) if isinstance(family, str) else (token,)
     principal = replace(source.principal(claims), credential=credential)
