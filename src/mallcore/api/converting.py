@@ -57,7 +57,8 @@ def _up(up: Callable[[Any], Any], plain: dict[str, Any]) -> dict[str, Any]:
     try:
         taken: dict[str, Any] = up(plain)
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
-        raise InvalidInput(field="input", reason=f"it can't be read in this version: {error}"[:300]) from error
+        said = f": {error}" if isinstance(error, ValueError) else ""  # all others speak of code, not of what was sent
+        raise InvalidInput(field="input", reason=f"it can't be read in this version{said}"[:300]) from error
     return taken
 
 

@@ -185,3 +185,5 @@ def test_what_is_deprecated_says_so_and_its_use_is_counted(mall: Mall, monkeypat
     graphql("mutation { shopPaint(toy: {box: {}}) { __typename } }")
     counted = {key.field: times for key, (times, _) in mall.counter._counts.items() if key.operation == "shop.paint"}
     assert counted == {"": 2, "Ball.colours": 1, "colour": 1}
+    graphql("mutation { ...M } fragment M on Mutation { shopPaint(toy: {box: {}}, colour: RED) { __typename } }")
+    assert next(times for key, (times, _) in mall.counter._counts.items() if key.field == "colour") == 2

@@ -38,6 +38,8 @@ def add(ctx: Any, *, size: Annotated[int, Field(ge=1)], parcel: Parcel, note: st
 
 
 def bounds(text: str) -> tuple[int, int]:
+    if text == "none":
+        raise LookupError("a secret of the code")
     low, high = text.split("-")
     return int(low), int(high)
 
@@ -100,6 +102,12 @@ def test_what_is_wrong_is_told_in_the_callers_words(asking: Asking, path: str, b
     response = asking("POST", path, body)
     problem = json.loads(response.body)
     assert (response.status, problem["code"], problem["field"]) == (422, "invalid-input", named)
+
+
+def test_what_a_change_stumbles_over_is_not_shown(asking: Asking) -> None:
+    """An error of a change's own code says nothing to its caller, and names no part of the code."""
+    response = asking("POST", "/2026-08-01/parcels/3", {"parcel": {"span": "none"}})
+    assert json.loads(response.body)["reason"] == "it can't be read in this version"
 
 
 @pytest.mark.parametrize(

@@ -167,6 +167,17 @@ def test_a_union_is_decided_by_what_names_its_branch() -> None:
     assert shape.model_json_schema()["properties"]["animals"]["items"]["discriminator"]["propertyName"] == "type"
 
 
+def test_what_names_a_branch_may_be_left_out() -> None:
+    """Where its value is clear without, the members that are there decide."""
+
+    class Home(BaseModel):
+        pet: Cat | Dog
+
+    view = oldest(changed(Dog, field("tail").was_named("end")))
+    assert up(view, Home, {"pet": {"name": "Rex", "end": None}}) == {"pet": {"name": "Rex", "tail": None}}
+    assert up(view, Home, {"pet": {"name": "Tom"}}) == {"pet": {"name": "Tom"}}
+
+
 def test_a_type_that_was_another_is_walked_on_both_sides() -> None:
     """A value is taken to the place of the change by its newer type, and on from there by its older one."""
 

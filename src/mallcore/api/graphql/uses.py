@@ -25,10 +25,13 @@ def used(schema: GraphQLSchema, document: DocumentNode, operation: OperationDefi
     """What is used, by root field: its own parameters, and the fields of results below any of them."""
     roots: dict[str, set[str]] = {}
     shared: set[str] = set()
+    kind = schema.get_root_type(operation.operation)
+    root = None if kind is None else kind.name
     for definition in document.definitions:
         if definition is operation or isinstance(definition, FragmentDefinitionNode):
             types = TypeInfo(schema)
-            visit(definition, TypeInfoVisitor(types, _Uses(types, roots, shared, definition is operation)))
+            outer = definition is operation or definition.type_condition.name.value == root  # type: ignore[union-attr]
+            visit(definition, TypeInfoVisitor(types, _Uses(types, roots, shared, outer)))
     return {name: sorted(found | shared) for name, found in roots.items()}
 
 

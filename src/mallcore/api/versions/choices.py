@@ -39,18 +39,21 @@ def _object(objects: Sequence[Branch], mapping: Convert | None) -> Convert | Non
         return mapping if not objects else None
     if len(objects) == 1 and mapping is None:
         return objects[0].convert
-    return _by_tag(objects) or _by_shape(objects, mapping)
+    by_shape = _by_shape(objects, mapping)
+    return _by_tag(objects, by_shape) or by_shape
 
 
-def _by_tag(objects: Sequence[Branch]) -> Convert | None:
-    """By the field that has a value of its own in every branch."""
+def _by_tag(objects: Sequence[Branch], otherwise: Convert) -> Convert | None:
+    """By the field that has a value of its own in every branch; what may be left out is not always there."""
     for tag in objects[0].tags:
         values = [value for one in objects for value in one.tags.get(tag, ())]
         if all(tag in one.tags for one in objects) and len(set(map(repr, values))) == len(values):
             table = {value: one.convert for one in objects for value in one.tags[tag]}
 
             def convert(d: Any, tag: str = tag, table: Mapping[Any, Convert | None] = table) -> Any:
-                found = table.get(d.get(tag))
+                if tag not in d:
+                    return otherwise(d)
+                found = table.get(d[tag])
                 return d if found is None else found(d)
 
             return convert
