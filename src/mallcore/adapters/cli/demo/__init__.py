@@ -7,6 +7,7 @@ import shlex
 import tempfile
 import time
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -118,20 +119,22 @@ def _farewell(cli: Cli, door: Door | None, key: str, seconds: float) -> None:
         return
     out.say()
     out.say(f"Its API is at {door.url}  (Ctrl-C stops it)", "bold")
-    out.say(f"    token    {door.token}")
-    out.say(f"    GraphQL  {door.url}/graphql")
-    out.say("In another terminal, try: read the top of the tree, rename a category, see what that changed; then ask by")
-    out.say("GraphQL, with the partner's key.")
-    for line in tries(door, key):
+    out.say(f"    token  {door.token}")
+    lines = tries(door, key)
+    out.say("In another terminal, try: read the top of the tree, rename a category, see what that changed.")
+    if len(lines) > 3:
+        out.say(f"The last line asks by GraphQL, at {door.url}/graphql, with the partner's key.")
+    for line in lines:
         out.say(Text(f"    {line}", "green"))
 
 
 def tries(door: Door, key: str) -> list[str]:
-    """Four lines that work as they stand: reading, changing, comparing; and GraphQL, with the partner's key."""
+    """Lines that work as they stand: reading, changing, comparing; and GraphQL, with the partner's key."""
     curl = f"curl -sS -H 'Authorization: Bearer {door.token}'"
     here = f"{door.url}/channels/{changes.CHANNEL}"
     edit = (
         f"-X PATCH -H 'Content-Type: application/json' -d '{{\"name\": \"Winter Wonders\"}}' {here}/nodes/winter-market"
     )
     query = f"curl -sS -H 'Authorization: Bearer {key}' {door.url}/graphql {serving.asked(partners.SHELVES)}"
-    return [f"{curl} '{here}/tree?depth=1'", f"{curl} {edit}", f"{curl} {here}/diff", query]
+    more = [query] if find_spec("graphql") else []  # an extra
+    return [f"{curl} '{here}/tree?depth=1'", f"{curl} {edit}", f"{curl} {here}/diff", *more]
