@@ -11,6 +11,8 @@ from graphql import (
     GraphQLNonNull,
     GraphQLObjectType,
     get_introspection_query,
+    get_operation_ast,
+    parse,
     validate_schema,
 )
 from pydantic import BaseModel, Field
@@ -19,6 +21,7 @@ from mallcore import Context, Mall
 from mallcore.api.graphql import schema, sdl
 from mallcore.api.graphql.exposure import place_of, reason_left_out
 from mallcore.api.graphql.names import field_name
+from mallcore.api.graphql.uses import used
 from mallcore.api.versions import Face, View
 from mallcore.kernel.operations import Catalogue, Rest, operation
 from mallcore.kernel.paging import Cursor, Limit, Page
@@ -187,3 +190,14 @@ def test_what_is_deprecated_says_so_and_its_use_is_counted(mall: Mall, monkeypat
     assert counted == {"": 2, "Ball.colours": 1, "colour": 1}
     graphql("mutation { ...M } fragment M on Mutation { shopPaint(toy: {box: {}}, colour: RED) { __typename } }")
     assert next(times for key, (times, _) in mall.counter._counts.items() if key.field == "colour") == 2
+
+
+def test_what_a_document_uses_is_looked_for_once(mall: Mall) -> None:
+    """A document that is kept is not walked again with every request."""
+    made = schema(mall.versions.view(mall.catalogue, "2026-05-01"))
+    document = parse('{ structureTree(channel: "books", levels: 1) { slug } }')
+    operation = get_operation_ast(document)
+    assert operation is not None
+    first = used(made, document, operation)
+    assert first == {"structureTree": ["levels"]}
+    assert used(made, document, operation) is first

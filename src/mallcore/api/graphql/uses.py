@@ -19,10 +19,21 @@ from graphql import (
 
 MARK = "mall.deprecated"
 """Where a field keeps the name under which its use is counted."""
+_ATTRIBUTE = "_mallcore_uses"  # on the operation, which is kept as long as its document
 
 
 def used(schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode) -> dict[str, list[str]]:
-    """What is used, by root field: its own parameters, and the fields of results below any of them."""
+    """What is used, by root field: its own parameters, and the fields of results below any of them.
+
+    It is looked for once in each document, which is one of this schema's.
+    """
+    known: dict[str, list[str]] | None = vars(operation).get(_ATTRIBUTE)
+    if known is None:
+        known = vars(operation)[_ATTRIBUTE] = _used(schema, document, operation)
+    return known
+
+
+def _used(schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode) -> dict[str, list[str]]:
     roots: dict[str, set[str]] = {}
     shared: set[str] = set()
     kind = schema.get_root_type(operation.operation)
