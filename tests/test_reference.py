@@ -56,6 +56,7 @@ WIRING = {
     "Places",
     "Refresh",
     "Returned",
+    "RecordedRefusals",
     "SessionTokens",
     "SignedIn",
     "SignedInBy",

@@ -179,7 +179,7 @@ def _tokens(mall: Mall, given: Given, clock: Callable[[], datetime], verifiers: 
         )
     verifier = mall.plugins.hook.access_tokens_backend(own=own, issuers=tuple(given.issuers), clock=clock)
     if verifier is not None:
-        verifiers.known.append(verifier)
+        verifiers.known.append(access.RecordedRefusals(verifier, mall.begin))
     return {access.DeniedTokens: denied, access.OAuthStore: store}
 
 

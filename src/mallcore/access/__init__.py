@@ -87,6 +87,7 @@ from mallcore.access.operations.oauth_consents import (
 from mallcore.access.operations.oauth_denials import LONGEST_TOKEN, TOKENS, DeniedTokens
 from mallcore.access.operations.oauth_store import OAuthStore
 from mallcore.access.operations.oauth_tokens import Code, Refresh, TokensEnded
+from mallcore.access.operations.refusals import RecordedRefusals
 from mallcore.access.operations.session_tokens import SessionTokens
 from mallcore.access.operations.sessions import (
     Caller,
@@ -166,6 +167,7 @@ __all__ = [
     "OwnTokens",
     "Places",
     "Plans",
+    "RecordedRefusals",
     "Refresh",
     "Returned",
     "RoleSet",

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from joserfc.jwk import OKPKey
 
-from mallcore import access, structure
+from mallcore import access, audit, structure
 from mallcore.api import Dispatch, Request, bearer, session_cookie
 from mallcore.backends.oauth import authorization_server
 from mallcore.errors import Denied
@@ -155,3 +155,25 @@ def test_a_session_that_is_over_is_nobodys_at_the_authorization_server(world: Wo
     over = server.answer(asked)
     assert over is not None
     assert (over.status, b"sign in" in over.body) == (401, True)
+
+
+def test_a_token_that_is_refused_is_on_record(world: World) -> None:
+    """A token that is over, was taken back, or was never ours: who looks finds that it was shown, and from where."""
+    dispatch = Dispatch(world.mall, bearer(world.mall))
+    token = world.robot()
+    world.clock.goes(700)
+    for _ in range(50):
+        request = Request(
+            "GET", "/me", headers={"authorization": f"Bearer {token}"}, origin={"client": ("192.0.2.9", 1)}
+        )
+        assert dispatch.run(request).status == 401
+    with world.mall.begin(ME) as ctx:
+        found = audit.list_records(ctx, outcome="denied").items
+    assert found
+    assert len(found) <= 20  # a flood fills no log
+    assert (found[0].subject, found[0].principal, "192.0.2.9" in repr(found[0])) == (
+        "access-token",
+        "anonymous:*",
+        True,
+    )
+    assert token not in repr(found)
