@@ -5,7 +5,7 @@ Only `mallcore.mall` calls this. A package that wants something done in the back
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -19,16 +19,19 @@ from mallcore.api.contracts import EventShapes
 from mallcore.api.counting import Counter
 from mallcore.api.hooks import ApiHooks
 from mallcore.api.noticing import Notices, Telling
+from mallcore.api.pages import PAGES
 from mallcore.api.rates import Limiter
 from mallcore.api.releases import OURS
-from mallcore.api.versions import Versions
-from mallcore.errors import InvalidInput
+from mallcore.api.settling import GRAPHQL
+from mallcore.api.table import refuse_shared
+from mallcore.api.versions import Release, Versions
+from mallcore.errors import InvalidInput, InvalidSettings
 from mallcore.kernel.context import Context, Principal, Services
 from mallcore.kernel.hooks import KernelHooks, manager
 from mallcore.kernel.keys import TOPIC as KEYS
 from mallcore.kernel.keys import Keyring
 from mallcore.kernel.objects import Stores
-from mallcore.kernel.operations import Catalogue
+from mallcore.kernel.operations import Catalogue, Operation
 from mallcore.kernel.ports import Policy, Verifiers
 from mallcore.kernel.recording import Recorder
 from mallcore.kernel.sessions import EngineSessions
@@ -64,13 +67,38 @@ def plugged(given: Given) -> pluggy.PluginManager:
 
 def catalogue_of(hooks: pluggy.HookRelay) -> Catalogue:
     """Our own operations, and those that plug-ins add."""
-    return Catalogue.of(*PACKAGES).with_more(one for some in hooks.operations_extra() for one in some)
+    found = hooks.operations_extra()
+    return Catalogue.of(*PACKAGES).with_more(
+        _added(found, "operations_extra", lambda one: isinstance(getattr(one, "operation", None), Operation))
+    )
 
 
 def versions_of(hooks: pluggy.HookRelay) -> Versions:
     """The versions of the API: our own releases and changes, and those of plug-ins."""
-    releases = (one for some in hooks.releases_extra() for one in some)
-    return OURS.extended(releases, (one for some in hooks.changes_extra() for one in some))
+    releases = _added(hooks.releases_extra(), "releases_extra", lambda one: isinstance(one, Release))
+    changes = _added(hooks.changes_extra(), "changes_extra", lambda one: hasattr(one, "declared"))
+    return OURS.extended(releases, changes)
+
+
+def _added(found: Iterable[Any], hook: str, fits: Callable[[Any], bool]) -> list[Any]:
+    """What plug-ins add by a hook; `InvalidSettings` shows what is no such thing."""
+    added: list[Any] = []
+    for some in found:
+        if not isinstance(some, Iterable):
+            raise InvalidSettings(setting="plugins", reason=f"{hook} returned {some!r:.200}: return a list")
+        added += some
+    for one in added:
+        if not fits(one):
+            raise InvalidSettings(setting="plugins", reason=f"{hook} returned {one!r:.200}, which does not fit")
+    return added
+
+
+def _followed(versions: Versions, catalogue: Catalogue) -> None:
+    """What does not fit together is found now, and not by the first who asks for some version."""
+    versions.known(catalogue)
+    if versions.changes != OURS.changes or len(catalogue) > len(Catalogue.of(*PACKAGES)):
+        for name in versions.names:
+            refuse_shared(versions.view(catalogue, name), (*PAGES, GRAPHQL))
 
 
 def wired(mall: Mall, given: Given, clock: Callable[[], datetime]) -> Services:
@@ -78,7 +106,7 @@ def wired(mall: Mall, given: Given, clock: Callable[[], datetime]) -> Services:
     source = EngineSessions(mall.engine, mall.backend, mall.settings.busy_seconds)
     policy = given.policy or _grants(mall)
     versions = versions_of(mall.plugins.hook)
-    versions.known(mall.catalogue)  # a change that names what is not there is found now
+    _followed(versions, mall.catalogue)
     ports: dict[type, Any] = {
         Catalogue: mall.catalogue,
         Stores: mall.stores,

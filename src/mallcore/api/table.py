@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +14,7 @@ from mallcore.api.rules.openapi import FORM
 from mallcore.api.rules.problems import Refused
 from mallcore.api.rules.routes import Routes, split
 from mallcore.api.versions import Face, View
-from mallcore.errors import UnknownOperation
+from mallcore.errors import InvalidSettings, UnknownOperation
 from mallcore.kernel.operations import Operation, Rest
 
 Page = Callable[[Request, Mall, "Table", bool], Response]
@@ -126,6 +127,20 @@ def routes_of(view: View) -> Iterator[Route]:
     readable = [split(rest.path) for _, rest in faced if rest.method == "GET" and not rest.verbatim]
     for one, rest in sorted(faced, key=lambda pair: (pair[1].path, pair[1].method)):
         yield Route(one, rest, _location(rest, readable))
+
+
+def refuse_shared(view: View, taken: Iterable[str] = ()) -> None:
+    """Raise `InvalidSettings` where two operations are reached alike: one of them would never be.
+
+    ``taken`` are paths at which something else answers.
+    """
+    known: dict[tuple[str, str, bool], str] = {("GET", path, False): "the API itself" for path in taken}
+    for route in routes_of(view):
+        path = re.sub(r"{\w+}", "{}", route.rest.path)
+        name = known.setdefault((route.rest.method, path, route.operation.kind == "stream"), route.operation.name)
+        if name != route.operation.name:
+            where = f"{route.rest.method} {route.rest.path} in version {view.version}"
+            raise InvalidSettings(setting="plugins", reason=f"{route.operation.name} and {name} both answer {where}")
 
 
 def _paths(rest: Rest) -> list[Rest]:

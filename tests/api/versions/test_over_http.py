@@ -12,7 +12,8 @@ from pydantic import BaseModel, Field
 from mallcore import Mall, hookimpl
 from mallcore.api import Dispatch
 from mallcore.api.versions import Change, Release, field, fields
-from mallcore.errors import InvalidInput
+from mallcore.api.versions import operation as saying
+from mallcore.errors import InvalidChange, InvalidInput, InvalidSettings
 from mallcore.kernel.operations import Rest, operation
 from tests.adapters.faces import authenticate
 from tests.api.conftest import Asking
@@ -121,3 +122,61 @@ def test_what_an_operation_itself_refuses_is_told_in_the_callers_words(
     problem = json.loads(response.body)
     assert (response.status, problem["field"], problem["problems"][0]["field"]) == (422, named, named)
     assert problem["detail"] == "Too heavy."
+
+
+@operation(permission=None, name="parcels.find", rest=Rest("GET", "/parcels/{size}"))
+def find(ctx: Any, *, size: int) -> Parcel:
+    """Find a parcel."""
+    return Parcel(low=size, high=size)
+
+
+@operation(permission=None, name="parcels.shadow", rest=Rest("GET", "/channels/{name}"))
+def shadow(ctx: Any, *, name: str) -> Parcel:
+    """Answer where a channel is."""
+    return Parcel(low=1, high=1)
+
+
+MOVED = changed((), saying("parcels.find").was_at("GET", "/channels/{size}"), version="2026-11-01")
+NOWHERE = changed((), saying("parcels.find").was_at("GET", "/parcels/{weight}"), version="2026-11-01")
+
+
+@pytest.mark.parametrize(
+    ("operations", "changes", "releases", "reason"),
+    [
+        ([shadow], [], [], r"both answer GET /channels/{\w+} in version 2026-11-01"),
+        ([find], [MOVED], [], r"both answer GET /channels/{\w+} in version 2026-08-01"),
+        ([find], [NOWHERE], [], "no parameter `{weight}`"),
+        ([print], [], [], "operations_extra returned <built-in function print>, which does not fit"),
+        (find, [], [], "operations_extra returned <function find .*: return a list"),
+        ([], MOVED, [], "changes_extra returned .*: return a list"),
+        ([], [Change], [], "changes_extra returned .*, which does not fit"),
+        ([], [], ["2099-01-01"], "releases_extra returned '2099-01-01', which does not fit"),
+    ],
+)
+def test_what_does_not_fit_together_is_found_on_opening(
+    operations: Any, changes: Any, releases: Any, reason: str
+) -> None:
+    """No operation takes the place of another in any version, and what is nonsense is shown."""
+
+    class Odd:
+        @hookimpl
+        def operations_extra(self) -> Any:
+            return operations
+
+        @hookimpl
+        def changes_extra(self) -> Any:
+            return changes
+
+        @hookimpl
+        def releases_extra(self) -> Any:
+            return releases
+
+    with pytest.raises((InvalidChange, InvalidSettings), match=reason):
+        Mall.open("sqlite://", plugins=[Odd()])
+
+
+def test_an_operation_that_is_gone_is_given_as_it_was() -> None:
+    """What is no operation of that name can't be what older callers reach."""
+    for wrong in (print, find):
+        with pytest.raises(InvalidChange, match="no operation of that name"):
+            saying("parcels.lost").existed(wrong)

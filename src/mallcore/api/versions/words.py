@@ -20,6 +20,7 @@ from mallcore.api.versions.instructions import (
 from mallcore.api.versions.members import UNSET
 from mallcore.api.versions.merging import WasSplit, WereOne
 from mallcore.api.versions.nesting import WasAt
+from mallcore.errors import InvalidChange
 from mallcore.kernel.operations import Operation
 
 Function = Callable[..., Any]
@@ -106,7 +107,10 @@ class operation:
 
     def existed(self, function: Any) -> Call:
         """It is gone; older callers still reach this function, which is an operation as it was."""
-        known = function if isinstance(function, Operation) else function.operation
+        known = function if isinstance(function, Operation) else getattr(function, "operation", None)
+        if not isinstance(known, Operation) or known.name != self._name:
+            reason = f"existed({function!r:.100}) is no operation of that name: give it as it was"
+            raise InvalidChange(change=f"operation({self._name!r})", attribute="was", reason=reason)
         return GoneCall(self._name, known)
 
     def was_at(self, method: str, path: str, also: str = "") -> Call:
