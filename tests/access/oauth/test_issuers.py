@@ -246,6 +246,22 @@ def test_issuers_are_not_mixed_up(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize(
+    "second",
+    [
+        {"url": "https://login.example/two"}, {"url": "https://login.example/one"},
+        {"url": "https://other.example", "name": "login.example"}, {"url": "https://shop.example", "name": "own"},
+    ],
+)  # fmt: skip
+def test_issuers_whose_people_could_be_mixed_up_are_refused(second: dict[str, Any]) -> None:
+    """Two tenants of one host need names: `42` of one must not be `42` of the other. No issuer comes twice."""
+    first = Issuer(url="https://login.example/one", audience=AUDIENCE)
+    with pytest.raises(InvalidSettings):
+        Mall.open("sqlite://", issuer="https://shop.example", issuers=[first, Issuer(audience=AUDIENCE, **second)])
+    named = Issuer(url="https://login.example/two", audience=AUDIENCE, name="two")
+    Mall.open("sqlite://", issuers=[first, named]).close()
+
+
+@pytest.mark.parametrize(
     "given",
     [
         {"url": "http://login.example"}, {"url": "https://login.example?x=1"}, {"url": "ftp://login.example"},
@@ -253,6 +269,7 @@ def test_issuers_are_not_mixed_up(clock: Clock) -> None:
         {"url": "https://login.example", "algorithms": ("HS256",)}, {"url": "https://login.example", "algorithms": ()},
         {"url": "https://login.example", "algorithms": ("none",)},
         {"url": "https://login.example", "jwks_url": "http://login.example/keys"},
+        {"url": "https://login.example", "name": "staff/7"},
     ],
 )  # fmt: skip
 def test_an_issuer_is_checked_when_it_is_declared(given: dict[str, Any]) -> None:

@@ -50,6 +50,8 @@ class Issuer:
         checked_issuer(self.url, self.loopback)
         if self.jwks_url is not None:
             checked_issuer(self.jwks_url, self.loopback)
+        if "/" in self.name:  # what comes after it is the issuer's own: it must be clear where that begins
+            raise InvalidSettings(setting="issuers", reason=f"{self.url}: a name holds no /")
         if not self.audience:
             raise InvalidSettings(setting="issuers", reason=f"{self.url}: its tokens have an audience")
         if not self.algorithms or not set(self.algorithms) <= set(ALGORITHMS):

@@ -14,7 +14,7 @@ from mallcore.access import Issuer, OwnTokens
 from mallcore.backends.oauth.jose import LARGEST, Parts, PublicKey, taken_apart, verify
 from mallcore.backends.oauth.own_keys import OwnKeys
 from mallcore.backends.oauth.remote_keys import RemoteKeys
-from mallcore.errors import BadCredential
+from mallcore.errors import BadCredential, InvalidSettings
 from mallcore.kernel.context import Credential, Principal
 from mallcore.kernel.ports import Presented
 
@@ -93,7 +93,22 @@ class _Life:
 def sources_of(own: OwnTokens | None, issuers: Sequence[Issuer], clock: Callable[[], datetime]) -> list[Source]:
     """Our own tokens, then those of the issuers."""
     found = [] if own is None else [_own(own, clock)]
+    _refuse_mixed_up(issuers, {source.url for source in found})
     return found + [_outside(issuer, RemoteKeys(issuer, clock)) for issuer in issuers]
+
+
+def _refuse_mixed_up(issuers: Sequence[Issuer], urls: set[str]) -> None:
+    """Two tenants of one host are two issuers: what the people of one are called must not be what the other's are."""
+    labels = set[str]()
+    for one in issuers:
+        if one.url in urls:
+            raise InvalidSettings(setting="issuers", reason=f"{one.url} is there twice")
+        if one.principal is None and one.label in labels:
+            raise InvalidSettings(
+                setting="issuers", reason=f"{one.url} needs a name: {one.label!r} is another's already"
+            )
+        urls.add(one.url)
+        labels |= {one.label} if one.principal is None else set()
 
 
 def _own(own: OwnTokens, clock: Callable[[], datetime]) -> Source:
