@@ -126,7 +126,7 @@ class Egress:
         for one in addresses:
             reason = self.refusal(ip_address(one.partition("%")[0]))
             if reason is not None:
-                raise _refused(f"its host is at {one}, {reason}")
+                raise _refused(f"its host is at {reason}")  # which one, nobody outside needs to know
         if not addresses:
             raise _refused("its host has no address")
         return list(addresses)
