@@ -151,6 +151,7 @@ class LoginPages(Dispatch):
     def _told(self, request: Request, provider: str) -> Response:
         """A provider's own message; it is answered as the specification has it."""
         headers = [*_PRIVATE, ("content-type", "application/json")]
+        request.address = self._admission.address(request)
         try:
             if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
                 raise InvalidInput(field="content-type", reason="send a form")

@@ -470,6 +470,20 @@ def test_the_provider_ends_what_it_names(pages: LoginPages, mall: Mall) -> None:
     assert [is_good(mall, one) for one in tokens] == [False, False, False]
 
 
+def test_a_refused_message_is_on_record_with_its_address(pages: LoginPages, mall: Mall) -> None:
+    """Whoever sends false messages fills the room of its own address on record, and not everybody's."""
+    for number in range(31):
+        form = {"content-type": "application/x-www-form-urlencoded"}
+        origin = {"client": ("192.0.2.44" if number < 30 else "192.0.2.45", 1)}
+        asked = Request(
+            "POST", "/login/desk/backchannel-logout", headers=form, body=b"logout_token=ada/", origin=origin
+        )
+        assert pages.run(asked).status == (400 if number else 200)
+    with mall.begin(ME) as ctx:
+        found = [repr(one) for one in audit.list_records(ctx, outcome="denied", limit=100).items]
+    assert [sum(one in record for record in found) for one in ("192.0.2.44", "192.0.2.45")] == [20, 1]
+
+
 def test_what_a_provider_says_of_a_person_is_cut(pages: LoginPages, mall: Mall) -> None:
     """A text that no database holds is left out, a long one is cut; a name that is too long is nobody's."""
     state, kept = begun(pages)
