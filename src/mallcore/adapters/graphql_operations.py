@@ -59,7 +59,8 @@ class Operations:
             last = {"type": "error", "id": id, "payload": unexpected(error, request)}
         if self.tasks.get(id) is asyncio.current_task():
             del self.tasks[id]
-            await self._tell(last)
+            with contextlib.suppress(OSError):  # the client may be gone
+                await self._tell(last)
 
     async def _watch(self, id: str, watch: Watch) -> None:
         """Tell what happens, until access ends. Whether the caller is still welcome is asked whenever it is quiet."""

@@ -45,7 +45,8 @@ class GraphQLSockets:
             if len(self._open) >= self._dispatch.options.graphql.max_connections:
                 raise protocol.full()
             self._open.add(socket)
-            await socket.run()
+            with contextlib.suppress(OSError):  # the client is gone, while it is told something
+                await socket.run()
         except protocol.Closed as closed:
             with contextlib.suppress(OSError, RuntimeError):  # the client may be gone already
                 await send({"type": "websocket.close", "code": closed.code, "reason": closed.reason[:100]})

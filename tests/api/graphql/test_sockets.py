@@ -1,6 +1,7 @@
 """GraphQL over WebSockets: `graphql-transport-ws` on uvicorn, with a client of another library."""
 
 import asyncio
+import gc
 import json
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
@@ -303,6 +304,39 @@ def test_a_bad_credential_is_refused_in_every_version(url: str, mall: Mall) -> N
 
     for name in mall.versions.names:
         talk(f"{url.removesuffix('/graphql')}/{name}/graphql", story)
+
+
+@pytest.mark.parametrize(
+    "message", [{"type": "subscribe", "id": "1", "payload": {"query": "{ no }"}}, {"type": "ping"}]
+)
+def test_a_client_that_leaves_while_it_is_told_something_is_no_error(mall: Mall, message: Json) -> None:
+    """Neither the server nor the event loop hears of it."""
+    said = [{"type": "connection_init"}, message]
+    events = [{"type": "websocket.connect"}, *({"type": "websocket.receive", "text": json.dumps(one)} for one in said)]
+    heard: list[Any] = []
+
+    async def play() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: heard.append(context))
+        gone = asyncio.Event()
+
+        async def receive() -> Any:
+            if events:
+                return events.pop(0)
+            await gone.wait()
+            return {"type": "websocket.disconnect"}
+
+        async def send(event: Any) -> None:
+            if event["type"] == "websocket.send" and "connection_ack" not in event["text"]:
+                gone.set()
+                raise OSError
+
+        scope = {"type": "websocket", "path": "/graphql", "headers": [], "subprotocols": [PROTOCOL]}
+        await MallASGI(mall, authenticate)(scope, receive, send)
+        await asyncio.sleep(0.05)
+        gc.collect()
+
+    asyncio.run(play())
+    assert heard == []
 
 
 def test_each_operation_counts_as_a_request() -> None:
