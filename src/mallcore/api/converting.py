@@ -85,17 +85,22 @@ def item(face: Face) -> Callable[[Any], bytes]:
 
 def in_words_of(face: Face, error: MallError) -> MallError:
     """The error, naming parameters as the caller's version does."""
+    return renamed(error, face.names) if face.names else error
+
+
+def renamed(error: MallError, names: Mapping[str, str]) -> MallError:
+    """The error, naming parameters otherwise; the very error where it names none of these."""
     field = error.details.get("field")
-    if not face.names or not isinstance(field, str):
+    if not isinstance(field, str):
         return error
-    problems = [{**one, "field": _renamed(face, one["field"])} for one in error.details.get("problems", ())]
-    details = {**error.details, "field": _renamed(face, field), **({"problems": problems} if problems else {})}
+    problems = [{**one, "field": _renamed(names, one["field"])} for one in error.details.get("problems", ())]
+    details = {**error.details, "field": _renamed(names, field), **({"problems": problems} if problems else {})}
     if details == error.details:
         return error
     own = str(error) if str(error) != default_message(type(error), error.details) else None
     return type(error)(own, **details)
 
 
-def _renamed(face: Face, path: str) -> str:
+def _renamed(names: Mapping[str, str], path: str) -> str:
     first, dot, rest = path.partition(".")
-    return face.names.get(first, first) + dot + rest
+    return names.get(first, first) + dot + rest

@@ -68,4 +68,11 @@ def test_errors_speak_the_version_of_their_caller(mall: Mall) -> None:
     graphql = Asking(mall)
     graphql.version = f"/{OLD}"
     assert graphql.refused('{ structureTree(channel: "books", levels: 0) { slug } }')[0]["field"] == "levels"
+    assert graphql.refused('{ structureTree(channel: "books", levels: 1, minRevision: -1) { slug } }')[0]["field"] == (
+        "minRevision"
+    )
+    for argument in ("first: 0", 'after: "nonsense"', 'after: "2~nonsense"'):
+        for text in ("{ structureListChannels(%s) { nodes { slug } } }",
+                     "{ structureListUnits { nodes { channels(%s) { nodes { slug } } } } }"):  # fmt: skip
+            assert graphql.refused(text % argument)[0]["field"] == argument.partition(":")[0]
     assert graphql.refused('{ structureTree(channel: "books", depth: 1) { slug } }')[0]["code"] == "invalid-document"

@@ -7,14 +7,27 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from mallcore.api.converting import ran
+from mallcore.api.converting import ran, renamed
+from mallcore.api.graphql.names import camel
 from mallcore.api.versions import Face
+from mallcore.errors import MallError
 from mallcore.kernel.context import Context
 
 
+def answered(face: Face, ctx: Context, given: Mapping[str, Any]) -> Any:
+    """What an operation answers; errors name parameters as the arguments of its field."""
+    try:
+        return ran(face, ctx, given)
+    except MallError as error:
+        told = renamed(error, {name: camel(name) for name in face.input.model_fields})
+        if told is error:
+            raise
+        raise told from error
+
+
 def called(face: Face, ctx: Context, given: Mapping[str, Any]) -> Any:
-    """What an operation answers, as plain JSON data in the version's shape; errors name parameters as it does."""
-    return shown(face, ran(face, ctx, given))
+    """What an operation answers, as plain JSON data in the version's shape."""
+    return shown(face, answered(face, ctx, given))
 
 
 def shown(face: Face, result: Any) -> Any:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-from mallcore.errors import InvalidInput
+from mallcore.api.converting import renamed
+from mallcore.api.graphql.names import camel
+from mallcore.errors import InvalidInput, MallError
 
 Json = dict[str, Any]
+PAGING = {"limit": "first", "cursor": "after"}
+"""What connections call the parameters of a page."""
 _BEHIND = re.compile(r"([1-9][0-9]{0,2})~(.{0,500})", re.DOTALL)
 
 
@@ -47,23 +52,41 @@ class Paging:
         """The connection for the arguments; where items are to be left out, their page is asked for first."""
         if self.cursor is None:
             return self.shown(ask(dict(given)), None)
-        skip, cursor = behind(given.get(self.cursor))
+        with self._named():
+            return self._paged(ask, given, self.cursor)
+
+    def _paged(self, ask: Callable[[Json], Any], given: Mapping[str, Any], name: str) -> Any:
+        skip, cursor = behind(given.get(name))
         if skip:
             cursor = ask(self._skipping(given, skip, cursor)).get(self.following)
             if cursor is None:
                 return self.shown({self.items: []}, None)
-        return self.shown(ask({**given, self.cursor: cursor}), cursor)
+        return self.shown(ask({**given, name: cursor}), cursor)
 
     async def call_later(self, ask: Callable[[Json], Awaitable[Any]], given: Mapping[str, Any]) -> Any:
         """The same, where asking takes its time."""
         if self.cursor is None:
             return self.shown(await ask(dict(given)), None)
-        skip, cursor = behind(given.get(self.cursor))
+        with self._named():
+            return await self._paged_later(ask, given, self.cursor)
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Errors name what pages are asked by as connections do."""
+        try:
+            yield
+        except MallError as error:
+            names = {self.limit: PAGING["limit"], self.cursor or "": PAGING["cursor"]}
+            told = renamed(error, {camel(name): shown for name, shown in names.items()})
+            raise told from error.__cause__
+
+    async def _paged_later(self, ask: Callable[[Json], Awaitable[Any]], given: Mapping[str, Any], name: str) -> Any:
+        skip, cursor = behind(given.get(name))
         if skip:
             cursor = (await ask(self._skipping(given, skip, cursor))).get(self.following)
             if cursor is None:
                 return self.shown({self.items: []}, None)
-        return self.shown(await ask({**given, self.cursor: cursor}), cursor)
+        return self.shown(await ask({**given, name: cursor}), cursor)
 
     def _skipping(self, given: Mapping[str, Any], skip: int, cursor: str | None) -> Json:
         if not 1 <= skip <= 200:

@@ -17,6 +17,7 @@ from graphql import (
 )
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
+from mallcore.api.graphql.connections import PAGING
 from mallcore.api.graphql.kinds import (
     LISTS,
     MISSING,
@@ -35,8 +36,6 @@ from mallcore.api.graphql.outputs import Enums
 from mallcore.api.graphql.scalars import JSON
 from mallcore.api.versions import Face
 
-PAGING = {"limit": "first", "cursor": "after"}
-"""What connections call the parameters of a page."""
 _PAGING_TEXTS = {
     "first": "How many items at most.",
     "after": "The `endCursor` of the page before, or an item's `cursor`; nothing for the first page.",

@@ -8,10 +8,10 @@ from typing import Any
 
 from graphql import GraphQLSchema, OperationType
 
-from mallcore.api.converting import ran
 from mallcore.api.graphql import limits
 from mallcore.api.graphql.answering import GraphQL, Prepared
 from mallcore.api.graphql.asking import Asked, checked
+from mallcore.api.graphql.calls import answered
 from mallcore.api.graphql.calls import shown as shown_item
 from mallcore.api.graphql.documents import WrongDocument
 from mallcore.api.graphql.execution import Begin, Session, executed, plain
@@ -105,7 +105,7 @@ def _watched(
         raise Refusal(result.get("errors") or [of_mall(MallError(), request.request_id)])
     face, arguments = start.watched[0]
     with begin(request) as ctx:
-        changes = ran(face, ctx, arguments)
+        changes = answered(face, ctx, arguments)
 
     def execute(item: Any) -> Json:
         return _run(graphql, ready, given, schema, Session(request, begin), item)
