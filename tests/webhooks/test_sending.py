@@ -348,6 +348,20 @@ def test_only_what_its_owner_may_read_is_sent(shop: Shop, receiver: Receiver) ->
     assert len(receiver.received) == 1
 
 
+def test_nothing_is_sent_to_a_client_that_is_shut_out(shop: Shop, receiver: Receiver) -> None:
+    """A client that is disabled has its webhook, and hears nothing by it until it is enabled again."""
+    known = shop.call(access.create_client, name="A partner")
+    shop.call(access.grant, principal=known.principal, role="owner")
+    owner = Principal.client(known.id)
+    made = shop.call(webhooks.create_webhook, owner, url=receiver.url, events=["structure.revised"])
+    for operation, state in ((access.disable_client, "withheld"), (access.enable_client, "sent")):
+        shop.call(operation, client=known.id)
+        shop.act()
+        shop.deliver()
+        assert shop.deliveries(made.id)[-1].state == state
+    assert len(receiver.received) == 1
+
+
 def test_an_owner_of_a_subtree_is_sent_what_happens_in_it(shop: Shop, receiver: Receiver) -> None:
     """A grant on a subtree lets through what happened to a node in it, and nothing else."""
     shop.call(structure.create_section, channel="books", name="Fiction")

@@ -9,6 +9,7 @@ from pydantic import Field
 from sqlalchemy import insert, select, update
 
 from mallcore.access.model.clients import Client, client
+from mallcore.access.operations.grants import grants_changed
 from mallcore.access.operations.oauth_denials import deny_tokens
 from mallcore.access.operations.oauth_tokens import end_tokens_of
 from mallcore.access.operations.verifying import changed
@@ -168,6 +169,8 @@ def _store(ctx: Context, row: Any, values: dict[str, Any], expected: int | None)
     if ctx.execute(update(client).where(*mine).values(version=row.version + 1, **values)).rowcount != 1:
         raise StaleRevision(expected=row.version, actual=client_row(ctx, row.id).version)
     changed(ctx)
+    if "disabled_at" in values:  # its grants count for nothing meanwhile: webhooks that it owns would go on
+        grants_changed(ctx)
 
 
 def _ref(id: str) -> str:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from mallcore.access.model import Bounds, Grant, Permission, Permissions, Role, access_grant, role
+from mallcore.access.model.clients import client
 from mallcore.access.operations.widening import refuse_wider
 from mallcore.access.rules import (
     BUILT_IN,
@@ -151,13 +152,16 @@ def look(ctx: Context) -> None:
     if isinstance(policy, Grants):
         grants = select(func.count(), func.max(access_grant.c.id)).select_from(access_grant)
         roles = select(func.count(), func.sum(role.c.version)).select_from(role)
-        policy.notice((*ctx.execute(grants).one(), *ctx.execute(roles).one()))
+        clients = select(func.count(), func.sum(client.c.version)).select_from(client)
+        policy.notice(tuple(seen for query in (grants, roles, clients) for seen in ctx.execute(query).one()))
 
 
 def _held(connection: Connection, ref: str) -> list[Held]:
     query = select(access_grant.c.role, access_grant.c.scope, access_grant.c.scope_id, role.c.permissions)
     joined = query.join(role, role.c.name == access_grant.c.role, isouter=True)
-    rows = connection.execute(joined.where(access_grant.c.principal.in_({ref, EVERYBODY})))
+    shut_out = select(client.c.id).where(client.c.id == ref.removeprefix("client:"), client.c.disabled_at.is_not(None))
+    whose = {EVERYBODY} if ref.startswith("client:") and connection.execute(shut_out).first() else {ref, EVERYBODY}
+    rows = connection.execute(joined.where(access_grant.c.principal.in_(whose)))
     return [Held(frozenset(BUILT_IN.get(row.role, row.permissions or ())), row.scope, row.scope_id) for row in rows]
 
 
@@ -200,7 +204,7 @@ def set_role(
             subject=role, before=before and {"permissions": before.permissions}, after={"permissions": list(wanted)}
         )
     )
-    _changed(ctx)
+    grants_changed(ctx)
     return Role(name=role, permissions=list(wanted), built_in=False, version=version + 1)
 
 
@@ -238,7 +242,7 @@ def remove_role(ctx: Context, *, role: RoleName, idempotency_key: IdempotencyKey
         raise Conflict(f"The role {role!r} is held by somebody: revoke those grants first.")
     _delete_role(ctx, role)
     ctx.record(RoleSet(subject=role, before={"permissions": row.permissions}))
-    _changed(ctx)
+    grants_changed(ctx)
     return Role(name=role, permissions=row.permissions, built_in=False, version=row.version)
 
 
@@ -283,7 +287,7 @@ def grant(
     }  # fmt: skip
     ctx.execute(insert(access_grant), row)
     ctx.record(GrantGiven(subject=row["id"], unit_id=unit_id, channel_id=channel_id, after=_plain(row)))
-    _changed(ctx)
+    grants_changed(ctx)
     return _shown(row)
 
 
@@ -325,7 +329,7 @@ def revoke(
         raise UnknownGrant(grant=grant)
     ctx.execute(delete(access_grant).where(access_grant.c.id == grant))
     ctx.record(GrantTaken(subject=grant, channel_id=row.channel_id, before=_plain(row._mapping)))
-    _changed(ctx)
+    grants_changed(ctx)
     return _shown(row._mapping)
 
 
@@ -387,7 +391,8 @@ def _permission(name: str, reach: Reach) -> Permission:
     )
 
 
-def _changed(ctx: Context) -> None:
+def grants_changed(ctx: Context) -> None:
+    """Who may do what is changed: everybody forgets what they know of it, when this is committed."""
     policy = ctx.services.policy
     if isinstance(policy, Grants):
         ctx.work.on_commit(policy.forget)
