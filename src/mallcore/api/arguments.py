@@ -81,20 +81,22 @@ def _body(request: Request) -> dict[str, Any]:
 
 def _headers(route: Route, request: Request, given: dict[str, Any]) -> None:
     """What headers say of an operation's parameters."""
-    headers, fields = request.headers, route.fields
+    headers, fields, called = request.headers, route.fields, route.face.names
     writes = route.operation.kind == "command"
     if writes and (match := headers.get("if-match")) is not None:
         expected = _expected(match)
         if expected is not None:
-            _merge(given, fields, "expected_revision", expected, "If-Match")
+            _merge(given, fields, called.get("expected_revision", "expected_revision"), expected, "If-Match")
     if writes and (key := headers.get("idempotency-key")) is not None:
-        _merge(given, fields, "idempotency_key", key, "Idempotency-Key")
-    least = headers.get("mall-min-revision")
-    if least is not None and "min_revision" in fields:
-        given.setdefault("min_revision", least)
+        _merge(given, fields, called.get("idempotency_key", "idempotency_key"), key, "Idempotency-Key")
+    least, name = headers.get("mall-min-revision"), called.get("min_revision", "min_revision")
+    if least is not None and name in fields:
+        given.setdefault(name, least)
     last = headers.get("last-event-id")
     if last and route.operation.kind == "stream":
-        given["after"] = last  # a browser repeats the first URL when it comes back: what it has seen counts
+        given[called.get("after", "after")] = (
+            last  # a browser repeats the first URL when it comes back: what it has seen counts
+        )
 
 
 def _expected(header: str) -> int | None:

@@ -63,12 +63,12 @@ class Settling:
             request.told.append(("vary", "Mall-Version"))
         if release.deprecated is None and release.sunset is None:
             return
-        request.told += self._life(request, release)
+        request.told += self._life(request, release, now)
         if state in ("brown-out", "sunset"):
             raise Refused(410, self._gone(request, release, state, now))
 
-    def _life(self, request: Request, release: Release) -> list[tuple[str, str]]:
-        notes, successor = self._notes(request, release), self._mall.versions.successor(release.name)
+    def _life(self, request: Request, release: Release, now: datetime) -> list[tuple[str, str]]:
+        notes, successor = self._notes(request, release), self._mall.versions.successor(release.name, now)
         found: list[tuple[str, str]] = []
         links = []
         if release.deprecated is not None:
@@ -89,7 +89,7 @@ class Settling:
         told: dict[str, Any] = {
             "version": release.name,
             "sunset": release.sunset and release.sunset.date().isoformat(),
-            "successor": self._mall.versions.successor(release.name) or self._mall.versions.latest(now),
+            "successor": self._mall.versions.successor(release.name, now) or self._mall.versions.latest(now),
             "notes": self._notes(request, release),
         }
         if state == "sunset":

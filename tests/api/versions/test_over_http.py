@@ -31,7 +31,14 @@ class Parcel(BaseModel):
 
 
 @operation(permission=None, name="parcels.add", kind="command", rest=Rest("POST", "/parcels/{size}", 201))
-def add(ctx: Any, *, size: Annotated[int, Field(ge=1)], parcel: Parcel, note: str | None = None) -> Parcel:
+def add(
+    ctx: Any,
+    *,
+    size: Annotated[int, Field(ge=1)],
+    parcel: Parcel,
+    note: str | None = None,
+    idempotency_key: str | None = None,
+) -> Parcel:
     """Add a parcel."""
     if size > 99:
         raise InvalidInput("Too heavy.", field="size", reason="too heavy", problems=[{"field": "size", "reason": "-"}])
@@ -49,7 +56,8 @@ CHANGES = [
     changed(Parcel, fields("low", "high").were_one("span", str, split=bounds, join=lambda a, b: f"{a}-{b}"),
             version="2026-11-01"),
     changed(Part, field("title").was_named("name"), version="2026-08-01"),
-    changed(add, field("size").was_named("weight"), field("note").was_required(), version="2026-08-01"),
+    changed(add, field("size").was_named("weight"), field("note").was_required(),
+            field("idempotency_key").was_named("once"), version="2026-08-01"),
 ]  # fmt: skip
 
 
@@ -103,6 +111,15 @@ def test_what_is_wrong_is_told_in_the_callers_words(asking: Asking, path: str, b
     response = asking("POST", path, body)
     problem = json.loads(response.body)
     assert (response.status, problem["code"], problem["field"]) == (422, "invalid-input", named)
+
+
+def test_headers_mean_the_same_whatever_the_version_calls_it(asking: Asking) -> None:
+    """A key is known again across versions, though one of them calls its parameter otherwise."""
+    new, old = {"low": 7, "high": 8, "parts": []}, {"span": "7-8", "parts": []}
+    first = asking("POST", "/2026-05-01/parcels/3", {"parcel": old, "note": "x"}, idempotency_key="again")
+    second = asking("POST", "/2026-11-01/parcels/3", {"parcel": new, "note": "x"}, idempotency_key="again")
+    assert (first.status, json.loads(first.body)) == (201, old)
+    assert (second.status, json.loads(second.body), second.header("idempotency-replayed")) == (201, new, "true")
 
 
 def test_what_a_change_stumbles_over_is_not_shown(asking: Asking) -> None:

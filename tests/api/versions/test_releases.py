@@ -72,6 +72,13 @@ def test_names_latest_and_successors() -> None:
     assert [known.successor(name) for name in known.names] == [None, "2026-11-01", "2026-08-01"]
 
 
+def test_nobody_is_sent_to_a_version_that_is_gone() -> None:
+    """The successor is the next version that still answers."""
+    ends = {"deprecated": on(1), "sunset": on(2)}
+    known = Versions([Release("2026-05-01"), Release("2026-08-01", stable=on(0), **ends), Release("2026-11-01")])
+    assert [known.successor("2026-05-01", on(day)) for day in (1, 2)] == ["2026-08-01", "2026-11-01"]
+
+
 @pytest.mark.parametrize("name", ["2025-01-01", "", "latest", "2026-13-01", "v1", "2026-05-01 ", "x" * 500, "\x00"])
 def test_an_unknown_version_is_a_typed_error(name: str) -> None:
     """Unknown and malformed alike; the error names those there are, and no more of what was sent than fits."""

@@ -72,7 +72,7 @@ def breakage(
         version=version,
         state=release.state(ctx.now()),
         sunset=release.sunset,
-        successor=versions.successor(version),
+        successor=versions.successor(version, ctx.now()),
         clients=list(_concerned(version, rows.all(), different)),
     )
 

@@ -49,7 +49,7 @@ def _info(ctx: Context, name: str) -> VersionInfo:
         deprecated_at=release.deprecated,
         sunset_at=release.sunset,
         brown_outs=[BrownOut(begins_at=begin, ends_at=end) for begin, end in release.brown_outs],
-        successor=versions.successor(name),
+        successor=versions.successor(name, now),
         changes=sum(one.declared.version == name for one in versions.changes),
     )
 

@@ -133,9 +133,9 @@ class Versions:
         stable = (name for name in self.names if self.state(name, now) == "stable")
         return next(stable, self.names[0])
 
-    def successor(self, name: str) -> str | None:
-        """The version after this one."""
-        newer = [one for one in self._releases if one > name]
+    def successor(self, name: str, now: datetime | None = None) -> str | None:
+        """The version after this one; with a time, the first after it that is not gone by then."""
+        newer = [one for one in self._releases if one > name and not (now and self.state(one, now) == "sunset")]
         return newer[0] if newer else None
 
     def between(self, older: str, newer: str) -> tuple[type[Change], ...]:
