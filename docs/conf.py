@@ -35,5 +35,8 @@ nitpick_ignore_regex = [
     # What public signatures mention but nobody needs to make.
     (r"py:.*", r"mallcore\.kernel\.(bus\.Follower|context\.Services|work\.Work)"),
     (r"py:.*", r"mallcore\.(opening\.Given|audit\.rules\.(exports\.Checked|notes\.Checkpoint))"),
+    (r"py:.*", r"mallcore\.access\.(model\.oauth\.\w+|operations\.(logins|sessions)\.\w+)"),
+    (r"py:.*", r"mallcore\.api\.(counting\.Counter|versions\.(calls|instructions|view)\.\w+)"),
+    (r"py:.*", r"mallcore\.kernel\.context\.Credential"),
     (r"py:.*", r"mallcore\.structure\.(operations\.trees\.(Known|Trees)|rules\.tree\.Tree)"),
 ]
