@@ -137,6 +137,27 @@ def test_an_assertion_by_an_odd_algorithm_is_refused(world: World, algorithm: An
     assert (status, found["error"]) == (400, "invalid_client")
 
 
+@pytest.mark.parametrize("client", ["a\x00b", "\ud800", "a\ud800b", "'; --", "x" * 181])
+def test_an_assertion_of_an_odd_client_is_refused(world: World, client: str) -> None:
+    """What no database holds is nobody's id: the client is not recognised, and nothing breaks."""
+    parts = (json.dumps(one).encode() for one in ({"alg": "EdDSA"}, {"iss": client, "sub": client}))
+    text = ".".join([*(base64.urlsafe_b64encode(one).rstrip(b"=").decode() for one in parts), "AAAA"])
+    form = {"grant_type": "client_credentials", "client_assertion": text}
+    kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+    status, found = world.token(None, client_assertion_type=kind, **form)
+    assert (status, found["error"]) == (400, "invalid_client")
+
+
+@pytest.mark.parametrize("client", ["a%00b", "%ED%A0%80", "\x00", "%"])
+def test_a_client_of_an_odd_name_is_refused(world: World, client: str) -> None:
+    """However a client's id is written in the header, one that no client has is not recognised, and nothing breaks."""
+    shown = base64.b64encode(f"{client}:word".encode()).decode()
+    response = world.ask(
+        "POST", "/oauth/token", form={"grant_type": "client_credentials"}, authorization=f"Basic {shown}"
+    )
+    assert (response.status, json.loads(response.body)["error"]) == (401, "invalid_client")
+
+
 def test_a_session_that_is_over_is_nobodys_at_the_authorization_server(world: World) -> None:
     """A browser whose session has ended is asked to sign in; what another site makes it post is refused."""
     server = authorization_server(world.mall, session_cookie(world.mall))

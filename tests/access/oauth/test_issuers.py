@@ -233,6 +233,13 @@ def test_without_a_key_id_there_must_be_one_key(elsewhere: Elsewhere, clock: Clo
         assert refused(mall, elsewhere.token(header={"kid": None}))
 
 
+@pytest.mark.parametrize("claim", ["sub", "client_id", "jti"])
+def test_a_name_that_nobody_can_keep_is_nobodys(elsewhere: Elsewhere, clock: Clock, claim: str) -> None:
+    """Half a character, signed or not, would break whoever looks for it."""
+    with trusting(issuer(elsewhere), clock=clock) as mall:
+        assert refused(mall, elsewhere.token(**{claim: "a\ud800"}))
+
+
 def test_issuers_are_not_mixed_up(clock: Clock) -> None:
     """A token that one issuer signed in another's name is refused, and an unknown issuer's is nobody's."""
     with (

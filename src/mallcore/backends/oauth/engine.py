@@ -16,6 +16,7 @@ from mallcore.backends.oauth.endpoints import Asking, TakingBack
 from mallcore.backends.oauth.grants import S256, ByCode, ByCredentials, ByRefresh
 from mallcore.backends.oauth.issuing import Issuing
 from mallcore.backends.oauth.verifying import TokenVerifier
+from mallcore.kernel.ids import is_text
 
 NOT_STORED = ("cache-control", "no-store")
 
@@ -79,7 +80,7 @@ class Engine(Authlib):  # type: ignore[misc]
 
     def query_client(self, client_id: str) -> KnownClient | None:
         """A client by its id."""
-        found = self.store.client(client_id)
+        found = self.store.client(client_id) if is_text(client_id) else None
         return None if found is None else KnownClient(found, self.store)
 
     def save_token(self, token: Any, request: Any) -> None:

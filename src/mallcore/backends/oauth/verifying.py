@@ -20,7 +20,7 @@ from mallcore.kernel.ports import Presented
 
 _MOST_KEPT = 10_000
 _TYPES = ("at+jwt", "application/at+jwt")
-_SUBJECT = re.compile(r"[^\x00-\x1f\x7f]{1,180}")
+_SUBJECT = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,180}")  # what can be kept, and looked for
 _OWN_SUBJECT = re.compile(r"(user|client):([^\x00-\x1f\x7f]{1,180})")
 _OWN_LEEWAY = 5.0
 _OWN_LAG = 60.0
