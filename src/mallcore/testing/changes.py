@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from copy import deepcopy
 from typing import Any, ClassVar
 from unittest import SkipTest
@@ -14,13 +14,20 @@ from unittest import SkipTest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from pydantic.errors import PydanticInvalidForJsonSchema
 from pydantic_core import from_json, to_json
 
 from mallcore.api.versions import Change, Release, Versions
-from mallcore.api.versions.laws import Sides, sides
-from mallcore.errors import BrokenLaw
+from mallcore.api.versions.laws import (
+    Sides,
+    attempted,
+    broken,
+    problem_of,
+    refuse_strange_examples,
+    sides,
+    understood,
+)
 from mallcore.kernel.operations import Catalogue, Operation
 from mallcore.testing.payloads import payloads, shown
 from mallcore.testing.promises import Report, excuses, kept, refuse_muting
@@ -70,7 +77,7 @@ class ChangeContract:
     def test_older_payloads_are_understood(self, change: type[Change]) -> None:
         """What is valid in the older version is, taken up, valid in the newest."""
         for one in self._sides(change):
-            holds(one, payloads(one.older), "what is taken up is valid in the newest version", _understood)
+            holds(one, payloads(one.older), "what is taken up is valid in the newest version", understood)
 
     def test_conversions_only_look(self, change: type[Change]) -> None:
         """A conversion changes nothing it was given, and says the same twice."""
@@ -79,11 +86,7 @@ class ChangeContract:
 
     def test_examples_are_of_the_older_version(self, change: type[Change]) -> None:
         """Each example is valid in the older version, and understood."""
-        found = list(self._sides(change))
-        for example in change.declared.examples:
-            problems = [said for one in found if (said := _example(one, example))]
-            if len(problems) == len(found) and found:
-                raise broken(found[0], "examples are valid in the older version, and understood", example, problems[0])
+        refuse_strange_examples(change, list(self._sides(change)))
 
     def _sides(self, change: type[Change]) -> Iterator[Sides]:
         versions = self.versions or alone(change)
@@ -145,46 +148,20 @@ def holds(one: Sides, data: st.SearchStrategy[Any], law: str, check: Callable[[S
         raise SkipTest(f"no payload of {one.name} can be made: {error}") from None
 
 
-def broken(one: Sides, law: str, payload: Any, said: str) -> BrokenLaw:
-    """The error that shows a counterexample."""
-    shown = to_json(payload).decode()[:2000]
-    return BrokenLaw(
-        f"The change {one.change} breaks a law for {one.name}: {law}. The smallest counterexample: {shown}: {said}",
-        change=one.change, attribute=one.name, reason=law, law=law, example=payload,
-    )  # fmt: skip
-
-
 @functools.lru_cache(maxsize=64)
 def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 
-def _problem(kind: Any, data: Any) -> str | None:
-    """Why data are not valid in a type."""
-    try:
-        _adapter(kind).validate_json(to_json(data))
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-        return f"{'.'.join(map(str, first['loc'])) or 'it'}: {first['msg']}"
-    return None
-
-
-def _attempt(convert: Callable[[Any], Any], data: Any) -> tuple[Any, str | None]:
-    try:
-        return convert(data), None
-    except Exception as error:  # whatever a change by hand raises breaks the law
-        return None, f"{type(error).__name__}: {error}"
-
-
 def _readable(one: Sides, data: Any) -> str | None:
-    made, said = _attempt(one.down, data)
-    return said or _problem(one.older, made)
+    made, said = attempted(one.down, data)
+    return said or problem_of(one.older, made)
 
 
 def _returning(one: Sides, data: Any) -> str | None:
-    made, said = _attempt(lambda d: one.up(one.down(d)), data)
+    made, said = attempted(lambda d: one.up(one.down(d)), data)
     if said is None:
-        said = _problem(one.newer, made)
+        said = problem_of(one.newer, made)
     if said is not None:
         return said
     adapter = _adapter(one.newer)
@@ -195,21 +172,12 @@ def _returning(one: Sides, data: Any) -> str | None:
     return None
 
 
-def _understood(one: Sides, data: Any) -> str | None:
-    made, said = _attempt(one.up_to_newest, data)
-    return said or _problem(one.newest, made)
-
-
 def _pure(one: Sides, data: Any) -> str | None:
     given = deepcopy(data)
-    first, said = _attempt(one.up, data)
+    first, said = attempted(one.up, data)
     if said is None and (data != given or one.up(data) != first):
         return "it is another afterwards, or comes out otherwise the second time"
     return None
-
-
-def _example(one: Sides, example: Mapping[str, Any]) -> str | None:
-    return _problem(one.older, example) or _understood(one, from_json(to_json(example)))
 
 
 __all__ = ["ChangeContract", "check_change", "prove"]

@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
-from mallcore import Mall
+from mallcore import Mall, hookimpl
 from mallcore.api.contracts import OURS, Report, check, golden, guard, of_host, ours
 from mallcore.api.versions import Change, Release, Versions, field
-from mallcore.errors import InvalidInput
+from mallcore.errors import BrokenLaw, InvalidInput
 from mallcore.kernel.context import Context
 from mallcore.kernel.operations import Catalogue, Rest, operation
 from tests.api.contracts.shop import NOW, RELEASES, VERSIONS, Order, catalogue, get_order, place_order, prices
+from tests.api.versions.declaring import changed
 
 
 def checked(folder: Path, seen: Catalogue | None = None, versions: Versions = VERSIONS, **more: Any) -> Report:
@@ -193,6 +195,31 @@ def test_a_host_guards_its_own_operations_only() -> None:
     with Mall.open("sqlite://", follow=False) as mall:
         assert all(ours(one) for one in mall.catalogue.values())
     assert all(of_host(one) for one in (get_order.operation, place_order.operation))  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("up", "example"), [(str, {"title": "a"}), (str, {"name": 7}), (lambda text: [text], {"name": "a"})]
+)
+def test_a_change_that_does_not_understand_its_own_examples_is_found(tmp_path: Path, up: Any, example: Any) -> None:
+    """The error names the change; nothing is written."""
+
+    class Wish(BaseModel):
+        title: str
+
+    renamed = changed(Wish, field("title").was_named("name"), version="2026-08-01", examples=[example])
+    retyped = changed(Wish, field("title").had_type(str, up=up, down=str), version="2026-11-01")
+
+    class Wishes:
+        @hookimpl
+        def changes_extra(self) -> list[type[Change]]:
+            return [renamed, retyped]
+
+    with (
+        Mall.open("sqlite://", follow=False, plugins=[Wishes()]) as mall,
+        pytest.raises(BrokenLaw, match="The change Tested breaks a law for Wish"),
+    ):
+        guard(mall, tmp_path, write=True)
+    assert list(tmp_path.iterdir()) == []
 
 
 if __name__ == "__main__":

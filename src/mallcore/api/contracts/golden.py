@@ -16,6 +16,7 @@ from mallcore.api.contracts.contract import Contract, EventShapes, Which, contra
 from mallcore.api.http import Mall
 from mallcore.api.rules.differing import Difference, breaking, differences
 from mallcore.api.versions import State, Versions
+from mallcore.api.versions.laws import refuse_strange_examples, sides
 from mallcore.errors import InvalidInput
 from mallcore.kernel.context import Principal
 from mallcore.kernel.events import Event
@@ -121,11 +122,15 @@ def of_host(one: Operation | type[Event]) -> bool:
 def guard(mall: Mall, folder: str | Path, *, which: Which | None = of_host, write: bool = False) -> Report:
     """Check the golden files of a mall: of the operations its host and plug-ins add, unless others are picked.
 
+    Before that, the examples of all changes are tried: `BrokenLaw` names a change that does not understand its own.
+
     >>> from mallcore import Mall
     >>> with Mall.open("sqlite://") as mall:
     ...     guard(mall, "no-such-folder").ok
     False
     """
+    for change in mall.versions.changes:
+        refuse_strange_examples(change, list(sides(mall.versions, mall.catalogue, change)))
     with mall.begin(Principal.system("api")) as ctx:
         shapes = ctx.services.ports.get(EventShapes)
     return check(mall.versions, mall.catalogue, Path(folder), mall.now(), shapes=shapes, which=which, write=write)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json, to_json
 
 from mallcore.api.versions.changes import Change
 from mallcore.api.versions.plans import key_of
 from mallcore.api.versions.programs import Convert
 from mallcore.api.versions.releases import Versions
 from mallcore.api.versions.view import Known
+from mallcore.errors import BrokenLaw
 from mallcore.kernel.operations import Catalogue
 
 
@@ -83,3 +85,48 @@ def sides(versions: Versions, catalogue: Catalogue, change: type[Change]) -> Ite
             yield Sides(known, subject, declared.name, subject.__name__, place, True)
         elif subject in models:
             yield Sides(known, models[subject], declared.name, subject, place, False)
+
+
+def refuse_strange_examples(change: type[Change], found: Sequence[Sides]) -> None:
+    """Raise `BrokenLaw` for an example of a change that is none of anything the change touches."""
+    for example in change.declared.examples:
+        problems = [said for one in found if (said := _strange(one, example))]
+        if len(problems) == len(found) and found:
+            raise broken(found[0], "examples are valid in the older version, and understood", example, problems[0])
+
+
+def broken(one: Sides, law: str, payload: Any, said: str) -> BrokenLaw:
+    """The error that shows a counterexample."""
+    shown = to_json(payload).decode()[:2000]
+    return BrokenLaw(
+        f"The change {one.change} breaks a law for {one.name}: {law}. The smallest counterexample: {shown}: {said}",
+        change=one.change, attribute=one.name, reason=law, law=law, example=payload,
+    )  # fmt: skip
+
+
+def problem_of(kind: type[BaseModel], data: Any) -> str | None:
+    """Why data are not valid in a model."""
+    try:
+        kind.model_validate_json(to_json(data))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        return f"{'.'.join(map(str, first['loc'])) or 'it'}: {first['msg']}"
+    return None
+
+
+def attempted(convert: Convert, data: Any) -> tuple[Any, str | None]:
+    """What a conversion makes of data, and what it stumbles over."""
+    try:
+        return convert(data), None
+    except Exception as error:  # whatever a change by hand raises breaks the law
+        return None, f"{type(error).__name__}: {error}"
+
+
+def understood(one: Sides, data: Any) -> str | None:
+    """Why older data are not valid in the newest version when they were taken up."""
+    made, said = attempted(one.up_to_newest, data)
+    return said or problem_of(one.newest, made)
+
+
+def _strange(one: Sides, example: Mapping[str, Any]) -> str | None:
+    return problem_of(one.older, example) or understood(one, from_json(to_json(example)))
