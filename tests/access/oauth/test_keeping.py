@@ -6,9 +6,9 @@ import logging
 
 import pytest
 
-from mallcore import access
+from mallcore import Mall, access
 from mallcore.kernel.tables import metadata
-from tests.access.oauth.world import ADA, ME, World
+from tests.access.oauth.world import ADA, ME, URL, Clock, World
 
 
 def test_a_client_that_may_ask_for_less_gets_less(world: World) -> None:
@@ -50,3 +50,17 @@ def test_old_rows_are_dropped(world: World) -> None:
     live = world.tokens()
     assert store.forget_old() == 6
     assert world.verify(live["access_token"]) == ADA
+
+
+def test_a_hosts_own_permissions_are_scopes_too(database_url: str, clock: Clock) -> None:
+    """A token opens a host's own routes as it opens the mall's: by their permissions, and as far as they are held."""
+    with Mall.open(database_url, migrate="always", clock=clock, issuer=URL, permissions=["orders.refund"]) as mall:
+        world = World(mall, clock)
+        world.register("till", scopes=["orders.*"])
+        with mall.begin(ME) as ctx:
+            access.set_role(ctx, role="cashier", permissions=["orders.refund"])
+            access.grant(ctx, principal="client:till", role="cashier")
+        status, found = world.token("till", grant_type="client_credentials", scope="orders.refund")
+        assert (status, found.get("scope")) == (200, "orders.refund")
+        with mall.begin(world.verify(found["access_token"])) as ctx:
+            assert (ctx.may("orders.refund"), ctx.may("structure.read")) == (True, False)

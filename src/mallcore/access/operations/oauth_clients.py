@@ -14,6 +14,7 @@ from sqlalchemy import delete, select, update
 from mallcore.access.model.clients import client as clients
 from mallcore.access.model.oauth import OAuthClient, OAuthSecret, oauth_client, oauth_consent
 from mallcore.access.operations.clients import client_row
+from mallcore.access.operations.grants import known_permissions
 from mallcore.access.operations.oauth_denials import deny_tokens
 from mallcore.access.operations.oauth_tokens import end_tokens_of
 from mallcore.access.operations.widening import refuse_wider
@@ -21,7 +22,7 @@ from mallcore.access.rules.oauth import checked_grant_types, checked_redirect_ur
 from mallcore.errors import AlreadyExists, InvalidInput, StaleRevision, UnknownClient
 from mallcore.kernel.context import Context
 from mallcore.kernel.events import Event
-from mallcore.kernel.operations import Catalogue, Rest, operation
+from mallcore.kernel.operations import Rest, operation
 from mallcore.kernel.paging import Cursor, Limit, Page, decode, page
 
 AuthMethod = Annotated[
@@ -201,8 +202,8 @@ def opens_with(ctx: Context, client: str, secret: str) -> bool:
 
 
 def asked_permissions(ctx: Context) -> frozenset[str]:
-    """The permissions that this mall's operations ask for: what scopes are made of."""
-    return frozenset(one.permission for one in ctx.port(Catalogue).values() if one.permission is not None)
+    """The permissions that this mall's operations, and its host's own routes, ask for: what scopes are made of."""
+    return frozenset(known_permissions(ctx))
 
 
 def _checked(
