@@ -70,6 +70,21 @@ def test_an_open_stream_ends_with_its_token(world: World, end: str) -> None:
     assert stream.over
 
 
+@pytest.mark.parametrize("end", ["signed-out", "withdrawn"])
+def test_a_code_that_is_on_its_way_ends_with_the_rest(world: World, end: str) -> None:
+    """Who signs out everywhere, or takes a consent back, need not fear a code that was not used until then."""
+    code, form = world.code()
+    if end == "signed-out":
+        _do(world, access.end_sessions, principal="user:ada")
+    else:
+        with world.mall.begin(ADA) as ctx:
+            access.withdraw_oauth_consent(ctx, client="partner")
+    status, found = world.token("partner", code=code, **form)
+    assert (status, found["error"]) == (400, "invalid_grant")
+    again, form = world.code()
+    assert world.token("partner", code=again, **form)[0] == 200
+
+
 def test_a_token_that_is_kept_stays_good_while_it_is(world: World) -> None:
     """That a token was checked a while ago, and has to be checked anew, ends nothing that was begun with it."""
     shop(world)

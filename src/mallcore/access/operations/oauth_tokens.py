@@ -159,11 +159,16 @@ def end_tokens(ctx: Context, family: str, reason: str) -> bool:
 
 
 def end_tokens_of(ctx: Context, reason: str, *, client: str | None = None, principal: str | None = None) -> int:
-    """End every family of a client, of a principal, or of both together; returns how many lived."""
-    query = select(oauth_family.c.id).where(oauth_family.c.ended_at.is_(None), oauth_family.c.until > ctx.now())
-    for column, value in ((oauth_family.c.client, client), (oauth_family.c.principal, principal)):
-        if value is not None:
-            query = query.where(column == value)
+    """End every family of a client, of a principal, or of both together, and the codes that would begin one.
+
+    Returns how many families lived. Codes come first: who uses one at this moment is waited for, and ends, too.
+    """
+    given = {name: value for name, value in (("client", client), ("principal", principal)) if value is not None}
+    codes, families = oauth_code.c, oauth_family.c
+    unused = (codes.used_at.is_(None), *(codes[name] == value for name, value in given.items()))
+    ctx.execute(update(oauth_code).where(*unused).values(used_at=ctx.now()))
+    query = select(families.id).where(families.ended_at.is_(None), families.until > ctx.now())
+    query = query.where(*(families[name] == value for name, value in given.items()))
     return sum(end_tokens(ctx, family, reason) for family in ctx.execute(query).scalars().all())
 
 
