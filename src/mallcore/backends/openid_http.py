@@ -16,6 +16,7 @@ from urllib3.exceptions import HTTPError
 from mallcore.errors import InvalidSettings, ProviderUnavailable
 
 _PIECE = 1 << 14
+_PAUSE = 3.0  # seconds
 _FORM = "application/x-www-form-urlencoded"
 
 
@@ -36,6 +37,7 @@ class Fetcher:
         self._loopback = loopback
         self._ca_certs = ca_certs
         self._pool: tuple[int, urllib3.PoolManager] | None = None
+        self._failed: dict[str, tuple[float, str]] = {}
 
     def checked(self, url: Any, what: str) -> str:
         """A URL of the provider's that may be asked, or where a browser may be sent."""
@@ -48,8 +50,15 @@ class Fetcher:
         return ProviderUnavailable(provider=self._provider, reason=reason)
 
     def get(self, url: str, headers: Mapping[str, str] | None = None) -> Answered:
-        """What a GET gives."""
-        return self._asked("GET", url, None, headers)
+        """What a GET gives. Of a place that did not answer, that is said for a moment: who asks it holds a thread."""
+        until, reason = self._failed.get(url, (0.0, ""))
+        if time.monotonic() < until:
+            raise self.unavailable(reason)
+        try:
+            return self._asked("GET", url, None, headers)
+        except ProviderUnavailable as error:
+            self._failed[url] = time.monotonic() + _PAUSE, str(error.details["reason"])
+            raise
 
     def post(self, url: str, fields: Mapping[str, str], headers: Mapping[str, str] | None = None) -> Answered:
         """What a form that is sent gives."""

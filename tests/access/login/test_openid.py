@@ -8,6 +8,7 @@ import json
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, unquote_plus, urlsplit
@@ -381,6 +382,27 @@ def test_a_provider_that_is_gone_is_unavailable(hostile: Hostile) -> None:
         gone = other.issuer
     with pytest.raises(ProviderUnavailable, match="does not answer"):
         OpenIdConnect("work", gone, "mall", loopback=True).authorization(LoginRequest(CALLBACK, "s"))
+
+
+def test_a_provider_that_does_not_answer_keeps_nobody_waiting_twice(
+    hostile: Hostile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever comes while it is known not to answer is told so at once; a moment later it is asked again."""
+    provider = connected(hostile, seconds=0.5)
+    hostile.answers["/.well-known/openid-configuration"] = _dripping
+
+    def attempt(_: int) -> str:
+        with pytest.raises(ProviderUnavailable) as refused:
+            provider.authorization(LoginRequest(CALLBACK, "s"))
+        return str(refused.value)
+
+    with ThreadPoolExecutor(8) as threads:
+        assert len(set(threads.map(attempt, range(16)))) == 1
+    assert hostile.asked == ["/.well-known/openid-configuration"]
+    hostile.answers.clear()
+    clock = time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: clock() + 60)
+    assert provider.authorization(LoginRequest(CALLBACK, "s")).url
 
 
 @pytest.mark.parametrize(
