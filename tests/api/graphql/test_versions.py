@@ -1,10 +1,18 @@
 """Each version of the API in GraphQL: its own names, and the same connections, edges and ids."""
 
-import pytest
+from typing import Any
 
-from mallcore import Mall
+import pytest
+from pydantic import BaseModel
+
+from mallcore import Context, Mall, hookimpl
 from mallcore.api.releases import OURS
+from mallcore.api.versions import Change, field
+from mallcore.api.versions import operation as saying
+from mallcore.kernel.operations import Rest, operation
+from mallcore.kernel.paging import Cursor, Limit, Page
 from tests.api.graphql.conftest import Asking
+from tests.api.versions.declaring import changed
 
 OLD, MIDDLE, NEW = "2026-05-01", "2026-08-01", "2026-11-01"
 
@@ -76,3 +84,49 @@ def test_errors_speak_the_version_of_their_caller(mall: Mall) -> None:
                      "{ structureListUnits { nodes { channels(%s) { nodes { slug } } } } }"):  # fmt: skip
             assert graphql.refused(text % argument)[0]["field"] == argument.partition(":")[0]
     assert graphql.refused('{ structureTree(channel: "books", depth: 1) { slug } }')[0]["code"] == "invalid-document"
+
+
+class Wish(BaseModel):
+    title: str
+
+
+class Done(BaseModel):
+    done: bool
+
+
+@operation(permission=None, name="wishes.list", rest=Rest("GET", "/wishes"))
+def wishes(ctx: Context, *, limit: Limit = 50, cursor: Cursor | None = None) -> Page[Wish]:
+    """List wishes."""
+    return Page[Wish](items=[Wish(title="a")])
+
+
+@operation(permission=None, name="wishes.forget", kind="command", rest=Rest("DELETE", "/wishes", 204))
+def forget(ctx: Context) -> None:
+    """Forget all."""
+
+
+class Wishes:
+    @hookimpl
+    def operations_extra(self) -> list[Any]:
+        return [wishes, forget]
+
+    @hookimpl
+    def changes_extra(self) -> list[type[Change]]:
+        renamed = changed(Wish, field("title").was_named("name"))
+        pages = saying("wishes.list").returned(list[Wish], down=lambda page: page["items"])
+        nothing = saying("wishes.forget").returned(Done, down=lambda _: {"done": True})
+        return [renamed, changed((), pages, nothing)]
+
+
+def test_what_returned_something_else_is_what_it_was() -> None:
+    """A list that became a page, and an object that became nothing, are that in the older version; in REST, too."""
+    with Mall.open("sqlite://", plugins=[Wishes()]) as mall:
+        graphql = Asking(mall)
+        assert graphql("{ wishesList { nodes { title } } }") == {"wishesList": {"nodes": [{"title": "a"}]}}
+        assert graphql("mutation { wishesForget }") == {"wishesForget": True}
+        assert graphql.send("DELETE", path="/wishes").status == 204
+        graphql.version = "/2026-08-01"
+        assert graphql("{ wishesList { name } }") == {"wishesList": [{"name": "a"}]}
+        assert graphql("mutation { wishesForget { done } }") == {"wishesForget": {"done": True}}
+        told = graphql.send("DELETE", path="/2026-08-01/wishes")
+        assert (told.status, told.body) == (200, b'{"done":true}')

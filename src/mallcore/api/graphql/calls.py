@@ -33,7 +33,7 @@ def called(face: Face, ctx: Context, given: Mapping[str, Any]) -> Any:
 def shown(face: Face, result: Any) -> Any:
     """A result as plain JSON data in the version's shape; ``true`` where an operation never has anything to show."""
     operation = face.operation
-    if result is None:
+    if result is None and face.down is None:
         nothing = operation.output_type is None and operation.hints["return"] is type(None)
         return True if nothing else None
     data = from_json(result.body) if hasattr(result, "body") else operation.output.dump_python(result, mode="json")

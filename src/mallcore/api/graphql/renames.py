@@ -21,7 +21,7 @@ class Renames:
         self._models: dict[str, Any] = {}
         for face in view.faces.values():
             if face.operation.kind != "stream" and face.rest is not None:
-                for model in _models(_newest(face), self._models, members):
+                for model in _models(_returned(face), self._models, members):
                     self._models.setdefault(model.__name__, model)
 
     def of(self, model: str) -> dict[str, str]:
@@ -33,7 +33,7 @@ class Renames:
 
     def page(self, face: Face) -> tuple[Any, Paging] | None:
         """What an operation's pages hold, and how they are asked for; nothing when it returns no page."""
-        newest = kind_of(_newest(face)).core
+        newest = kind_of(_returned(face)).core
         if not (isinstance(newest, type) and issubclass(newest, BaseModel) and set(newest.model_fields) == _PAGE):
             return None
         items, following = (self._view.name_of(newest, name) for name in ("items", "next"))
@@ -47,7 +47,10 @@ class Renames:
 _PAGE = {"items", "next"}
 
 
-def _newest(face: Face) -> Any:
+def _returned(face: Face) -> Any:
+    """What it returns, in the words of the newest version: where it was another type then, that one."""
+    if face.results:
+        return face.results[-1][1].kind
     operation = face.operation
     return operation.output_type if operation.output_type is not None else operation.hints["return"]
 

@@ -128,7 +128,8 @@ class View:
             found[call.operation] = replace(one, rest=rest)
         elif isinstance(call, OtherResult):
             one = found[call.operation]
-            found[call.operation] = replace(one, results=(*one.results, (place, call)))
+            told = replace(one.rest, status=200) if one.rest is not None and one.rest.status == 204 else one.rest
+            found[call.operation] = replace(one, rest=told, results=(*one.results, (place, call)))
 
     def _as_newest(self, known: Operation, path: str, place: int) -> str:
         """An older path with the newest names in its braces."""
