@@ -114,6 +114,16 @@ def test_an_api_key_opens_what_it_may(books: Cli, folder: Path) -> None:
         assert server.get("/channels", key["secret"]).status_code == 401
 
 
+def test_nobody_says_itself_from_where_it_comes(books: Cli, folder: Path) -> None:
+    """A key that is bound to other addresses is refused, whatever a header says: no proxy is trusted."""
+    client = books("access", "clients", "create", "Partner", "--json").json
+    books("access", "grant", client["principal"], "visitor")
+    key = books("access", "keys", "create", client["id"], "Sync", "--addresses", "192.0.2.0/24", "--json").json
+    with running("serve", "--mall", str(folder), "--port", "0") as server:
+        headers = {"authorization": f"Bearer {key['secret']}", "x-forwarded-for": "192.0.2.7"}
+        assert httpx.get(server.url + "/channels", headers=headers, timeout=PATIENCE).status_code == 401
+
+
 @pytest.mark.parametrize("value", ["", "two words", "é", "a\nb"])
 def test_it_never_starts_without_a_token(folder: Path, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty token, or one that no header can carry, is refused."""

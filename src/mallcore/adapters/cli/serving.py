@@ -189,6 +189,7 @@ def run(mall: Mall, door: Door, dev: bool = False) -> None:
 
     mall.start_scheduler()
     options: dict[str, Any] = {"log_level": "warning", "access_log": False, "server_header": False}
+    options["proxy_headers"] = False  # else whoever is on this machine says itself from where it comes
     config = uvicorn.Config(Mounted(api), timeout_graceful_shutdown=_GRACE_SECONDS, **options)
     with suppress(KeyboardInterrupt):
         signal.signal(signal.SIGTERM, _stop)  # uvicorn passes the signal on when it has finished
