@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, RootModel
 
 from mallcore import Context, Mall, hookimpl
 from mallcore.api.releases import OURS
@@ -105,10 +105,24 @@ def forget(ctx: Context) -> None:
     """Forget all."""
 
 
+class Bag(RootModel[dict[str, Wish]]):
+    """Wishes by name."""
+
+
+class Chain(RootModel[list["Chain"]]):
+    """Holds itself."""
+
+
+@operation(permission=None, name="wishes.pack", kind="command", rest=Rest("PUT", "/wishes/bag"))
+def pack(ctx: Context, *, bag: Bag, chain: Chain | None = None) -> list[Bag]:
+    """Pack wishes."""
+    return [bag]
+
+
 class Wishes:
     @hookimpl
     def operations_extra(self) -> list[Any]:
-        return [wishes, forget]
+        return [wishes, forget, pack]
 
     @hookimpl
     def changes_extra(self) -> list[type[Change]]:
@@ -130,3 +144,12 @@ def test_what_returned_something_else_is_what_it_was() -> None:
         assert graphql("mutation { wishesForget { done } }") == {"wishesForget": {"done": True}}
         told = graphql.send("DELETE", path="/2026-08-01/wishes")
         assert (told.status, told.body) == (200, b'{"done":true}')
+
+
+def test_a_model_that_only_names_what_it_holds_is_that() -> None:
+    """Lists and maps under a name are lists and maps in every version; what holds itself is JSON."""
+    with Mall.open("sqlite://", plugins=[Wishes()]) as mall:
+        graphql = Asking(mall)
+        for graphql.version, name in (("", "title"), ("/2026-08-01", "name")):
+            text = 'mutation { wishesPack(bag: {a: {NAME: "b"}}, chain: [[], [[]]]) }'.replace("NAME", name)
+            assert graphql(text) == {"wishesPack": [{"a": {name: "b"}}]}

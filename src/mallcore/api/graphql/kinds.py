@@ -22,7 +22,7 @@ from typing import (
 from uuid import UUID
 
 from graphql import GraphQLBoolean, GraphQLFloat, GraphQLID, GraphQLInt, GraphQLScalarType, GraphQLString
-from pydantic import AwareDatetime, BaseModel, FutureDatetime, NaiveDatetime, PastDatetime
+from pydantic import AwareDatetime, BaseModel, FutureDatetime, NaiveDatetime, PastDatetime, RootModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
@@ -73,8 +73,16 @@ def kind_of(annotation: Any, metadata: tuple[Any, ...] = ()) -> Kind:
         elif origin in (Union, types.UnionType) and type(None) in get_args(annotation):
             rest = [one for one in get_args(annotation) if one is not type(None)]
             annotation, nullable = Union[tuple(rest)], True  # noqa: UP007 - made of what is known only now
+        elif isinstance(annotation, type) and issubclass(annotation, RootModel):  # a name for what it holds
+            held = annotation.model_fields["root"].annotation
+            annotation = Any if _names(held, annotation) else held
         else:
             return Kind(annotation, nullable, metadata)
+
+
+def _names(annotation: Any, model: Any) -> bool:
+    """Whether an annotation names a model: what holds itself under a name has no end in GraphQL."""
+    return annotation is model or any(_names(one, model) for one in get_args(annotation))
 
 
 def described(kind: Kind) -> str | None:
