@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, PydanticUserError, ValidationError
 from pydantic_core import from_json, to_json
 
+from mallcore.api.rules.paths import known_part
 from mallcore.api.versions import Face
 from mallcore.errors import InvalidInput, MallError
 from mallcore.errors.roots import default_message
@@ -84,17 +85,27 @@ def item(face: Face) -> Callable[[Any], bytes]:
 
 
 def in_words_of(face: Face, error: MallError) -> MallError:
-    """The error, naming parameters as the caller's version does."""
-    return renamed(error, face.names) if face.names else error
+    """The error, naming parameters as the caller's version does, and nothing in them that is not there."""
+    if face.touched_input is None or "field" not in error.details:
+        return error
+    try:
+        schema = face.touched_input.model_json_schema()
+    except PydanticUserError:  # what is no JSON at all has no schema
+        return renamed(error, face.names)
+    return _told(error, lambda path: known_part(_renamed(face.names, path), schema))
 
 
 def renamed(error: MallError, names: Mapping[str, str]) -> MallError:
     """The error, naming parameters otherwise; the very error where it names none of these."""
+    return _told(error, lambda path: _renamed(names, path))
+
+
+def _told(error: MallError, called: Callable[[str], str]) -> MallError:
     field = error.details.get("field")
     if not isinstance(field, str):
         return error
-    problems = [{**one, "field": _renamed(names, one["field"])} for one in error.details.get("problems", ())]
-    details = {**error.details, "field": _renamed(names, field), **({"problems": problems} if problems else {})}
+    problems = [{**one, "field": called(one["field"])} for one in error.details.get("problems", ())]
+    details = {**error.details, "field": called(field), **({"problems": problems} if problems else {})}
     if details == error.details:
         return error
     own = str(error) if str(error) != default_message(type(error), error.details) else None

@@ -25,7 +25,7 @@ class Part(BaseModel):
 
 
 class Parcel(BaseModel):
-    low: int
+    low: Annotated[int, Field(ge=0)]
     high: int
     parts: list[Part] = []
 
@@ -48,7 +48,7 @@ def add(
 def bounds(text: str) -> tuple[int, int]:
     if text == "none":
         raise LookupError("a secret of the code")
-    low, high = text.split("-")
+    low, _, high = text.rpartition("-")
     return int(low), int(high)
 
 
@@ -104,6 +104,7 @@ def test_each_version_takes_and_gives_its_own_shape(asking: Asking, path: str, b
         ("/2026-08-01/parcels/3", {"parcel": {"low": 1, "high": 2}}, "parcel.span"),
         ("/2026-11-01/parcels/3", {"parcel": {"span": "1-2"}}, "parcel.low"),
         ("/2026-08-01/parcels/3", {"parcel": {"span": "one"}}, "input"),
+        ("/2026-08-01/parcels/3", {"parcel": {"span": "-1-2"}}, "parcel"),
     ],
 )
 def test_what_is_wrong_is_told_in_the_callers_words(asking: Asking, path: str, body: Any, named: str) -> None:
