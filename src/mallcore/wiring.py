@@ -317,6 +317,7 @@ def _webhooks(mall: Mall, versions: Versions, clock: Callable[[], datetime]) -> 
         webhooks.Dispatcher: dispatcher,
         webhooks.Payloads: Told(mall.catalogue, versions, clock),
         webhooks.Places: structure.Places(),
+        webhooks.Credentials: access.KnownCredentials(),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -16,6 +17,8 @@ from standardwebhooks import Webhook as Verifier
 from standardwebhooks.webhooks import WebhookVerificationError
 
 from mallcore import Mall, Principal, access, audit, structure, webhooks
+from mallcore.kernel.context import Credential
+from mallcore.kernel.ports import Presented, Verifiers
 from mallcore.kernel.tables import metadata
 from mallcore.webhooks.model.tables import delivery, outbox
 from mallcore.webhooks.rules.retries import DELAYS, JITTER
@@ -360,6 +363,47 @@ def test_nothing_is_sent_to_a_client_that_is_shut_out(shop: Shop, receiver: Rece
         shop.deliver()
         assert shop.deliveries(made.id)[-1].state == state
     assert len(receiver.received) == 1
+
+
+def test_nothing_is_sent_for_a_key_that_is_no_more(shop: Shop, receiver: Receiver) -> None:
+    """A webhook that was made by a key sends nothing after the key is revoked, as one of a stolen key must not."""
+    known = shop.call(access.create_client, name="A partner")
+    shop.call(access.grant, principal=known.principal, role="owner")
+    keys = [shop.call(access.create_api_key, client=known.id, name=name) for name in ("Good", "Stolen")]
+    made = []
+    for key in keys:
+        verifier = shop.mall.services.ports[Verifiers].of(key.secret)
+        who = verifier.verify(Presented(key.secret))
+        made.append(shop.call(webhooks.create_webhook, who, url=receiver.url, events=["structure.revised"]))
+    shop.act()
+    shop.deliver()
+    shop.call(access.revoke_api_key, api_key=keys[1].id)
+    shop.act()
+    shop.deliver()
+    states = [[one.state for one in shop.deliveries(hook.id)] for hook in made]
+    assert states == [["sent", "sent"], ["sent", "withheld"]]
+
+
+def test_nothing_is_sent_to_a_client_without_consent(shop: Shop, receiver: Receiver) -> None:
+    """A webhook that a client made in somebody's name ends with their consent, if it is not one of the host's own."""
+    shop.call(access.grant, principal=ADA.ref, role="owner")
+    known = shop.call(access.create_client, name="A partner").id
+    given = {"scopes": ["*"], "grant_types": ["authorization_code"], "redirect_uris": ["https://partner.example/"]}
+    shop.call(access.register_oauth_client, client=known, **given)
+    token = Credential("tok_1", scopes=frozenset({"*"}), client=known)
+    by_client = Principal("user", "ada", credential=token)
+    made = shop.call(webhooks.create_webhook, by_client, url=receiver.url, events=["structure.revised"])
+    steps: tuple[Callable[[], Any], ...] = (
+        lambda: shop.mall.services.ports[access.OAuthStore].consent(ADA.ref, known, ["*"]),
+        lambda: shop.call(access.withdraw_oauth_consent, ADA, client=known),
+        lambda: shop.call(access.update_oauth_client, client=known, trusted=True),
+        lambda: shop.call(access.remove_oauth_client, client=known),
+    )
+    for step in steps:
+        step()
+        shop.act()
+        shop.deliver()
+    assert [one.state for one in shop.deliveries(made.id)] == ["sent", "withheld", "sent", "withheld"]
 
 
 def test_an_owner_of_a_subtree_is_sent_what_happens_in_it(shop: Shop, receiver: Receiver) -> None:

@@ -215,7 +215,7 @@ def test_a_narrow_credential_makes_a_narrow_subscription(shop: Shop, receiver: R
     """What is made with a key that may see one channel is sent what happens there, whatever the key's owner may see."""
     shop.call(access.grant, principal=ADA.ref, role="owner")
     toys = shop.call(structure.create_channel, slug="toys", name="Toys").id
-    key = Credential("key_1", channels=frozenset({toys}))
+    key = Credential("a-credential-of-the-hosts", channels=frozenset({toys}))
     narrow = Principal("user", "ada", credential=key)
     made = shop.call(webhooks.create_webhook, narrow, url=receiver.url, events=["structure.revised"], channel="toys")
     wide = shop.call(webhooks.create_webhook, ADA, url=receiver.url, events=["structure.revised"])

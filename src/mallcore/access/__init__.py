@@ -105,6 +105,7 @@ from mallcore.access.operations.sessions import (
     open_session,
 )
 from mallcore.access.operations.verifying import CREDENTIALS, ApiKeys, ApiVersions, Plans, look_at_credentials
+from mallcore.access.operations.vouching import KnownCredentials
 from mallcore.access.rules.issuers import Issuer, checked_issuer
 from mallcore.access.rules.logins import local_path
 from mallcore.access.rules.oauth import (
@@ -151,6 +152,7 @@ __all__ = [
     "Issuer",
     "KeyRevoked",
     "KeyRotated",
+    "KnownCredentials",
     "Lives",
     "LoginAnswer",
     "LoginProvider",

@@ -4,7 +4,7 @@ An event is kept in an outbox in its own transaction, so nothing is lost and not
 sent outside of any transaction, tried again for a day, kept for replay, and never sent to a private address.
 """
 
-from mallcore.webhooks.hooks import Answer, Message, Payloads, Places, Sender, WebhookHooks
+from mallcore.webhooks.hooks import Answer, Credentials, Message, Payloads, Places, Sender, WebhookHooks
 from mallcore.webhooks.model.payloads import (
     AttachmentData,
     DenialData,
@@ -50,6 +50,7 @@ __all__ = [
     "TOPIC",
     "Answer",
     "AttachmentData",
+    "Credentials",
     "Delivery",
     "DenialData",
     "Dispatcher",

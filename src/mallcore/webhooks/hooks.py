@@ -45,6 +45,14 @@ class Places:
         return ()
 
 
+class Credentials:
+    """Port: whether a credential by which a subscription was made is good still; the package of access fulfils it."""
+
+    def good(self, ctx: Context, owner: str, id: str, client: str | None) -> bool:
+        """Whether its bearer may still act for the owner, as far as that is known here."""
+        return True
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """What is to be sent, and where to."""

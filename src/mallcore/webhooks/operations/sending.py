@@ -16,7 +16,7 @@ from sqlalchemy import select
 from mallcore.errors import MallError
 from mallcore.kernel.context import Context, Principal
 from mallcore.kernel.ports import Subject
-from mallcore.webhooks.hooks import Answer, Message, Payloads, Places, Sender
+from mallcore.webhooks.hooks import Answer, Credentials, Message, Payloads, Places, Sender
 from mallcore.webhooks.model.tables import delivery, outbox, webhook
 from mallcore.webhooks.operations.claiming import Claim, mark, release, withhold
 from mallcore.webhooks.operations.happened import PING
@@ -92,6 +92,8 @@ class Sending:
             return True
         permission = permission_to_read(event.event)
         with self.begin(owner_of(letter.webhook)) as ctx:
+            if not _is_vouched(ctx, letter.webhook):
+                return False
             reach = ctx.reach(permission)
             nodes: tuple[str, ...] = ()
             if reach.nodes and event.channel_id is not None:
@@ -106,6 +108,12 @@ class Sending:
         except Exception as error:  # a bug, in a plug-in say: it must not hold up the messages behind this one
             log.exception("the delivery %s could not be sent", letter.delivery.id)
             return Answer(error=f"it could not be made: {type(error).__name__}")
+
+
+def _is_vouched(ctx: Context, hook: Any) -> bool:
+    """Whether what let its owner's program make the subscription counts still: a key, say, or somebody's consent."""
+    made_by = hook.narrowed
+    return made_by is None or ctx.port(Credentials).good(ctx, hook.owner, made_by["id"], made_by.get("client"))
 
 
 def _letter(ctx: Context, held: Claim, id: str) -> Letter | None:

@@ -156,7 +156,8 @@ def _owner(ctx: Context) -> dict[str, Any]:
     narrowed = None
     if credential is not None:
         parts = {name: getattr(credential, name) for name in ("scopes", "units", "channels")}
-        narrowed = {"id": credential.id, **{name: one and sorted(one) for name, one in parts.items()}}
+        told = {"id": credential.id, "client": credential.client}
+        narrowed = {**told, **{name: one and sorted(one) for name, one in parts.items()}}
     return {"owner": ctx.principal.ref, "narrowed": narrowed}
 
 
