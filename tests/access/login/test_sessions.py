@@ -597,7 +597,7 @@ def test_an_open_stream_ends_with_its_session(mall: Mall, clock: Clock) -> None:
         structure.create_channel(ctx, slug="books", name="Books")
         access.grant(ctx, principal="user:ada", role="owner")
     dispatch = Dispatch(mall, session_cookie(mall))
-    for end in ("ended", "everywhere", "idle"):
+    for end in ("ended", "everywhere", "idle", "key"):
         made = opened(mall)
         given = {"cookie": f"__Host-mall_session={made.token}", "accept": "text/event-stream"}
         stream = dispatch.run(Request("GET", "/channels/books/changes", headers=given)).stream
@@ -610,6 +610,8 @@ def test_an_open_stream_ends_with_its_session(mall: Mall, clock: Clock) -> None:
                 access.end_session(ctx, session=made.id)
             elif end == "everywhere":
                 access.end_sessions(ctx, principal="user:ada")
+            elif end == "key":
+                access.revoke_key(ctx, purpose="logins", number=1)
             structure.create_section(ctx, channel="books", name=f"Unseen {end}")
         clock.go(seconds=3601 if end == "idle" else 2)
         assert (stream.fetch(1), stream.over) == (b"", True), end

@@ -12,7 +12,7 @@ from sqlalchemy import bindparam, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from mallcore.access.model.logins import session as sessions
-from mallcore.access.operations.sessions import Caller, Lives, of_id, of_token
+from mallcore.access.operations.sessions import Caller, Lives, of_token
 from mallcore.access.rules.logins import PREFIX, why_over
 from mallcore.errors import BadCredential, MallError
 from mallcore.kernel.context import Context, Credential, Principal
@@ -30,11 +30,11 @@ _SYSTEM = Principal.system("sessions")
 class _Life:
     """Tells of a principal that was recognised by a session whether it would be, still: somebody may have kept it."""
 
-    __slots__ = ("_at", "_id", "_tokens")
+    __slots__ = ("_at", "_token", "_tokens")
 
-    def __init__(self, tokens: SessionTokens, id: str) -> None:
+    def __init__(self, tokens: SessionTokens, token: str) -> None:
         self._tokens = tokens
-        self._id = id
+        self._token = token
         self._at = tokens.now()
 
     def __call__(self, wait: bool) -> bool | None:
@@ -43,7 +43,7 @@ class _Life:
             return True
         if not wait:
             return None
-        good = self._tokens.lives(self._id)
+        good = self._tokens.lives(self._token)
         if good:
             self._at = now
         return good
@@ -81,12 +81,14 @@ class SessionTokens:
             due = self._note(row, now)
         if due:
             self.flush()
-        return Principal("user", row.principal.partition(":")[2], row.id, Credential(row.id, alive=_Life(self, row.id)))
+        return Principal(
+            "user", row.principal.partition(":")[2], row.id, Credential(row.id, alive=_Life(self, presented.token))
+        )
 
-    def lives(self, id: str) -> bool:
-        """Whether a session is good still."""
+    def lives(self, token: str) -> bool:
+        """Whether a session is good still. To ask is no use of it: an open stream keeps none from being idle for too long."""
         with self._begin(_SYSTEM) as ctx:
-            row = of_id(ctx, id)
+            row = of_token(ctx, token)
             return row is not None and self._why_over(ctx, row, ctx.now()) is None
 
     def _refuse(self, ctx: Context, row: Any, why: str, address: str) -> NoReturn:

@@ -171,11 +171,6 @@ def of_token(ctx: Context, token: str) -> Any:
     return ctx.execute(_OF_TOKEN, {"found": digest(key, _USE, token)}).one_or_none()
 
 
-def of_id(ctx: Context, id: str) -> Any:
-    """The row of a session by its id, with its principal's ``current`` epoch; nothing, if there is none."""
-    return ctx.execute(_ROWS.where(sessions.c.id == id)).one_or_none()
-
-
 def is_live(ctx: Context, id: str, principal: str) -> bool:
     """Whether the principal has such a session, which is good now."""
     return (
