@@ -86,7 +86,7 @@ class SessionTokens:
         )
 
     def lives(self, token: str) -> bool:
-        """Whether a session is good still. To ask is no use of it: an open stream keeps none from being idle for too long."""
+        """Whether a session is good still. To ask is no use of it: a stream keeps none from being idle for too long."""
         with self._begin(_SYSTEM) as ctx:
             row = of_token(ctx, token)
             return row is not None and self._why_over(ctx, row, ctx.now()) is None
