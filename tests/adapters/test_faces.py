@@ -22,7 +22,7 @@ def test_the_story_is_the_same(kind: str, scenario: Callable[[Face], None], mall
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
 @pytest.mark.parametrize("version", OURS.names)
-@pytest.mark.parametrize("kind", ["fastapi", "flask"])
+@pytest.mark.parametrize("kind", ["fastapi", pytest.param("flask", marks=pytest.mark.proof)])
 def test_the_story_is_the_same_in_every_version(
     kind: str, version: str, scenario: Callable[[Face], None], mall: Mall
 ) -> None:
