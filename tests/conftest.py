@@ -25,9 +25,11 @@ settings.load_profile("proofs" if os.environ.get("MALLCORE_PROOFS") == "1" else 
 
 
 ON_ONE_DATABASE = {
-    "test_bad_input.py", "test_delivery.py", "test_derivatives.py", "test_edge.py", "test_egress.py", "test_ingest.py",
-    "test_keys.py", "test_links.py", "test_living_structure.py", "test_owners.py", "test_persons.py",
-    "test_subscriptions.py", "test_sessions.py", "test_trail.py", "test_verdicts.py",
+    "test_api_keys.py", "test_attacks.py", "test_bad_input.py", "test_delivery.py", "test_derivatives.py",
+    "test_edge.py", "test_egress.py", "test_grants.py", "test_ingest.py", "test_isolation_over_graphql.py",
+    "test_isolation_over_rest.py", "test_keys.py", "test_links.py", "test_living_structure.py", "test_owners.py",
+    "test_persons.py", "test_redirects.py", "test_subscriptions.py", "test_sessions.py", "test_tokens.py",
+    "test_trail.py", "test_verdicts.py",
 }  # fmt: skip
 """What these promise is the same SQL as in the stories, or none: on PostgreSQL they run in `nox -s proofs`."""
 SLOW_TO_FAIL = {"s3fs", "azure"}

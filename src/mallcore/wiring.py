@@ -309,7 +309,8 @@ def _webhooks(mall: Mall, versions: Versions, clock: Callable[[], datetime]) -> 
     mall.chores.closing.append(dispatcher.close)
     mall.chores.forked += [dispatcher.forget_parent, interest.forget]
     mall.follower.subscribe(webhooks.TOPIC, lambda _: interest.forget(), _following(mall, webhooks.look))
-    told = {kind: webhooks.shape_of(kind) for kind in webhooks.known_events().values()}
+    roots = _roots(mall)
+    told = {kind: webhooks.shape_of(kind) for kind in webhooks.known_events().values() if _root(kind) in roots}
     return {
         EventShapes: EventShapes(told),
         webhooks.Interest: interest,
@@ -319,6 +320,17 @@ def _webhooks(mall: Mall, versions: Versions, clock: Callable[[], datetime]) -> 
         webhooks.Places: structure.Places(),
         webhooks.Credentials: access.KnownCredentials(),
     }
+
+
+def _roots(mall: Mall) -> set[str]:
+    """The packages that this mall's operations and plug-ins come from: events of others are no promise of its API."""
+    functions = (one.function for one in mall.catalogue.values())
+    return {_root(one) for one in (*functions, *mall.plugins.get_plugins())}
+
+
+def _root(one: Any) -> str:
+    module = one.__name__ if isinstance(one, ModuleType) else getattr(one, "__module__", "")
+    return str(module).partition(".")[0]
 
 
 def _following(mall: Mall, step: Callable[..., None]) -> Callable[..., None]:

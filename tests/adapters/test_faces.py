@@ -21,12 +21,12 @@ def test_the_story_is_the_same(kind: str, scenario: Callable[[Face], None], mall
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
-@pytest.mark.parametrize("version", OURS.names)
+@pytest.mark.parametrize("version", OURS.names[1:])
 @pytest.mark.parametrize("kind", ["fastapi", pytest.param("flask", marks=pytest.mark.proof)])
 def test_the_story_is_the_same_in_every_version(
     kind: str, version: str, scenario: Callable[[Face], None], mall: Mall
 ) -> None:
-    """A client that was written for a released version goes on as before."""
+    """A client that was written for an older version goes on as before; the newest is what the others tell."""
     with Opened(kind, mall) as opened:
         scenario(opened.face(OWNER, version))
 

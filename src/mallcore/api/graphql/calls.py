@@ -36,5 +36,6 @@ def shown(face: Face, result: Any) -> Any:
     if result is None and face.down is None:
         nothing = operation.output_type is None and operation.hints["return"] is type(None)
         return True if nothing else None
-    data = from_json(result.body) if hasattr(result, "body") else operation.output.dump_python(result, mode="json")
+    body = getattr(result, "body", None)
+    data = operation.output.dump_python(result, mode="json") if body is None else from_json(body)
     return data if face.down is None else face.down(data)
