@@ -16,6 +16,7 @@ from joserfc.jwk import OKPKey
 
 from benchmarks.measuring import Case, Finding, Times, interleaved, report
 from mallcore import Mall, Principal, access, structure
+from mallcore.access import RecordedRefusals
 from mallcore.access.rules import api_keys as rules
 from mallcore.api import Refused, Request
 from mallcore.api.rates import Limiter
@@ -131,7 +132,8 @@ def _tokens(mall: Mall) -> dict[str, Case]:
     claims = {"iss": url, "aud": url, "sub": "client:till", "client_id": "till", "iat": now, "exp": now + 86_400,
               "jti": "tok_1", "scope": "structure.read structure.history"}  # fmt: skip
     token = keys.sign({"typ": "at+jwt"}, claims)
-    (verifier,) = (one for one in mall.services.ports[Verifiers].known if one.takes(token))
+    (recorded,) = (one for one in mall.services.ports[Verifiers].known if one.takes(token))
+    verifier = recorded._verifier if isinstance(recorded, RecordedRefusals) else recorded
     assert isinstance(verifier, TokenVerifier)
     shown, key = Presented(token), OKPKey.import_key(keys.jwks()["keys"][0])
     verifier.verify(shown)
