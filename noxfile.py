@@ -1,5 +1,6 @@
 """The sessions of mallcore; their names are the names of the checks. Bare `nox` runs all that must pass."""
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -13,6 +14,7 @@ nox.options.stop_on_first_error = False
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 QUICK = "not proof and not postgres and not objects"
+WORKERS = str((os.cpu_count() or 1) + 1)  # tests wait for servers and other processes about as long as they compute
 
 
 def install(session: nox.Session, *groups: str, package: tuple[str, ...] = ("-e", ".[all]")) -> None:
@@ -48,14 +50,14 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Everything that runs on SQLite and local files."""
     install(session, "tests")
-    session.run("pytest", "-n", "auto", "-m", QUICK, *session.posargs)
+    session.run("pytest", "-n", WORKERS, "-m", QUICK, *session.posargs)
 
 
 @nox.session
 def backends(session: nox.Session) -> None:
     """What needs a real server: PostgreSQL (or MALLCORE_TEST_POSTGRES), SeaweedFS, Azurite."""
     install(session, "tests")
-    session.run("pytest", "-n", "auto", "-m", "(postgres or objects) and not proof", *session.posargs)
+    session.run("pytest", "-n", WORKERS, "-m", "(postgres or objects) and not proof", *session.posargs)
 
 
 @nox.session
@@ -109,4 +111,4 @@ def wheel(session: nox.Session) -> None:
     session.run("python", "-I", "-c", "import mallcore; assert 'site-packages' in mallcore.__file__, mallcore.__file__")
     # All quick tests ran against the sources; what a wheel can lack is seen by these.
     whole = ("tests/cli/test_demo.py", "tests/adapters/test_faces.py")
-    session.run("pytest", "-n", "auto", "-m", QUICK, *(session.posargs or whole))
+    session.run("pytest", "-n", WORKERS, "-m", QUICK, *(session.posargs or whole))
