@@ -47,16 +47,16 @@ def _taken_up(face: Face, checked: BaseModel) -> dict[str, Any]:
     """What was given, and nothing that was left out: defaults are the newest version's affair, unless a change says."""
     rest = face.rest
     bodies = {name for name in (rest.raw, rest.asked) if name in checked.model_fields_set} if rest else set[str]()
-    plain = checked.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude=bodies)
+    sent = checked.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude=bodies)
     newest = {old: name for name, old in face.names.items()}
     as_it_is = {newest.get(name, name): getattr(checked, name) for name in bodies}
-    return {**(plain if face.up is None else _up(face.up, plain)), **as_it_is}
+    return {**(sent if face.up is None else _up(face.up, sent)), **as_it_is}
 
 
-def _up(up: Callable[[Any], Any], plain: dict[str, Any]) -> dict[str, Any]:
+def _up(up: Callable[[Any], Any], sent: dict[str, Any]) -> dict[str, Any]:
     """The arguments, taken up; what a change can't read, though its older type let it in, is the caller's mistake."""
     try:
-        taken: dict[str, Any] = up(plain)
+        taken: dict[str, Any] = up(sent)
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         said = f": {error}" if isinstance(error, ValueError) else ""  # all others speak of code, not of what was sent
         raise InvalidInput(field="input", reason=f"it can't be read in this version{said}"[:300]) from error
@@ -67,8 +67,13 @@ def lowered(face: Face, result: Any) -> bytes:
     """The result as JSON, as the caller's version has it."""
     if face.down is None:
         return whole(face, result)
-    data = from_json(result.body) if hasattr(result, "body") else face.operation.output.dump_python(result, mode="json")
-    return to_json(face.down(data))
+    return to_json(face.down(plain(face, result)))
+
+
+def plain(face: Face, result: Any) -> Any:
+    """The result as plain JSON data, as the newest version has it."""
+    body = getattr(result, "body", None)
+    return face.operation.output.dump_python(result, mode="json") if body is None else from_json(body)
 
 
 def whole(face: Face, result: Any) -> bytes:

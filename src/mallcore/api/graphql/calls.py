@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic_core import from_json
-
-from mallcore.api.converting import ran, renamed
+from mallcore.api.converting import plain, ran, renamed
 from mallcore.api.graphql.names import camel
 from mallcore.api.versions import Face
 from mallcore.errors import MallError
@@ -36,6 +34,5 @@ def shown(face: Face, result: Any) -> Any:
     if result is None and face.down is None:
         nothing = operation.output_type is None and operation.hints["return"] is type(None)
         return True if nothing else None
-    body = getattr(result, "body", None)
-    data = operation.output.dump_python(result, mode="json") if body is None else from_json(body)
+    data = plain(face, result)
     return data if face.down is None else face.down(data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -65,14 +66,14 @@ def refuse_taken(state: State, text: str, place: Place) -> None:
 
 
 @dataclass(frozen=True)
-class Instruction:
+class Instruction(ABC):
     """One sentence of a change about fields. ``name`` is the newer version's."""
 
     name: str
 
+    @abstractmethod
     def older(self, state: State, place: Place) -> dict[str, Member]:
         """The older version's fields."""
-        raise NotImplementedError
 
     def down(self, new: State, old: State, key: Key) -> list[Op]:
         """What takes data to the older version."""

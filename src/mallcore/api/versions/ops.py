@@ -6,6 +6,7 @@ every key is there, and becomes one function without loops and look-ups (see `pr
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -47,12 +48,12 @@ class Code:
         self.exprs = {key: f"{whole}[{key!r}]" for key in keys}
 
 
-class Op:
+class Op(ABC):
     """One step."""
 
+    @abstractmethod
     def run(self, d: dict[str, Any]) -> None:
         """Do it to a dict, in place."""
-        raise NotImplementedError
 
     def write(self, code: Code) -> None:
         """Do it to code, where every key is there."""
