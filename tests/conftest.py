@@ -13,7 +13,11 @@ pytest.register_assert_rewrite("tests.adapters.faces", "tests.adapters.scenarios
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
-settings.register_profile("ci", max_examples=40, stateful_step_count=25, deadline=None, derandomize=True)
+# How fast data are made says how busy the machine is, and nothing of what is tested.
+BUSY = [HealthCheck.too_slow]
+settings.register_profile(
+    "ci", max_examples=40, stateful_step_count=25, deadline=None, derandomize=True, suppress_health_check=BUSY
+)
 settings.register_profile(
     "proofs",
     max_examples=1000,
